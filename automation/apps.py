@@ -1,0 +1,11 @@
+"""The Django app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class AutomationConfig(AppConfig):
+    name = "automation"
+    default_auto_field = "django.db.models.BigAutoField"
+    verbose_name = "Weir"

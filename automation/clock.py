@@ -1,0 +1,68 @@
+"""The one seam through which time enters Weir.
+
+Times are those of the database's clock: `synchronize` is fed the database's own reading whenever a worker
+takes an execution over, so a host whose clock is wrong still writes right due times. Tests move time with
+`WEIR_CLOCK_FILE`, a file that holds seconds to add, read by every process that was started with it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import time
+from pathlib import Path
+
+# Seconds to add to the host's monotonic clock to get the database's time since the epoch; None until first read.
+_offset: float = time.time() - time.monotonic()
+_synchronized_at: float | None = None
+_clock_file: Path | None = Path(os.environ["WEIR_CLOCK_FILE"]) if os.environ.get("WEIR_CLOCK_FILE") else None
+_shift: float = 0.0
+_shift_read_at: float = -1.0
+
+SHIFT_REREAD_SECONDS = 0.05
+
+
+def timestamp() -> float:
+    """Seconds since the Unix epoch, on the database's clock."""
+    return time.monotonic() + _offset + _test_shift()
+
+
+def now() -> dt.datetime:
+    """The present moment, aware, in UTC, on the database's clock."""
+    return dt.datetime.fromtimestamp(timestamp(), dt.UTC)
+
+
+def synchronize(database_now: dt.datetime) -> None:
+    """Take over the database's clock. Differences below 5 ms are the round trip's and are left alone."""
+    global _offset, _synchronized_at
+    monotonic = time.monotonic()
+    offset = database_now.timestamp() - monotonic
+    if _synchronized_at is None or abs(offset - _offset) > 0.005:
+        _offset = offset
+    _synchronized_at = monotonic
+
+
+def synchronized_within(seconds: float) -> bool:
+    """Whether the database's clock was read in the last `seconds`."""
+    return _synchronized_at is not None and time.monotonic() - _synchronized_at < seconds
+
+
+def shift(seconds: float) -> None:
+    """Move time by `seconds` in this process and, with WEIR_CLOCK_FILE, in every process of this run. For tests."""
+    global _shift
+    _shift += seconds
+    if _clock_file is not None:
+        temporary = _clock_file.with_suffix(".tmp")
+        temporary.write_text(repr(_shift))
+        temporary.replace(_clock_file)
+
+
+def _test_shift() -> float:
+    global _shift, _shift_read_at
+    if _clock_file is not None and time.monotonic() - _shift_read_at > SHIFT_REREAD_SECONDS:
+        _shift_read_at = time.monotonic()
+        try:
+            _shift = float(_clock_file.read_text())
+        except FileNotFoundError:
+            _shift = 0.0
+    return _shift

@@ -1,0 +1,54 @@
+"""Weir's rows: the truth. One file per model."""
+
+from automation.models.alert import Alert, Severity
+from automation.models.booking import Booking, BookingStatus, new_access_token
+from automation.models.booking_audit_log import BookingAuditLog
+from automation.models.booking_event import BookingEvent, Trigger
+from automation.models.event_type import EventType, LocationType
+from automation.models.execution_step import ENDED_STEP_STATUSES, ExecutionStep, StepKind, StepStatus
+from automation.models.lease import Lease
+from automation.models.notification_log import Channel, NotificationLog, NotificationStatus
+from automation.models.notification_preference import NotificationPreference
+from automation.models.user import User
+from automation.models.worker_heartbeat import WorkerHeartbeat
+from automation.models.workflow import LatePolicy, Workflow
+from automation.models.workflow_action import OnFailure, Recipient, WorkflowAction
+from automation.models.workflow_execution import ENDED_STATUSES, OPEN_STATUSES, ExecutionStatus, WorkflowExecution
+from automation.models.workflow_template import TemplateCategory, WorkflowTemplate
+from automation.models.workflow_version import WorkflowVersion
+
+__all__ = [
+    "Alert",
+    "Booking",
+    "BookingAuditLog",
+    "BookingEvent",
+    "BookingStatus",
+    "Channel",
+    "ENDED_STATUSES",
+    "ENDED_STEP_STATUSES",
+    "EventType",
+    "ExecutionStatus",
+    "ExecutionStep",
+    "LatePolicy",
+    "Lease",
+    "LocationType",
+    "NotificationLog",
+    "NotificationPreference",
+    "NotificationStatus",
+    "OPEN_STATUSES",
+    "OnFailure",
+    "Recipient",
+    "Severity",
+    "StepKind",
+    "StepStatus",
+    "TemplateCategory",
+    "Trigger",
+    "User",
+    "WorkerHeartbeat",
+    "Workflow",
+    "WorkflowAction",
+    "WorkflowExecution",
+    "WorkflowTemplate",
+    "WorkflowVersion",
+    "new_access_token",
+]

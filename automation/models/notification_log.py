@@ -1,0 +1,64 @@
+"""Messages to people: what was sent, to whom, and what became of it."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from automation import clock
+from automation.models.ids import uuid7
+
+
+class NotificationStatus(models.TextChoices):
+    PENDING = "pending", "Pending"
+    SENT = "sent", "Sent"
+    FAILED = "failed", "Failed"
+    BOUNCED = "bounced", "Bounced"
+    DELIVERED = "delivered", "Delivered"
+    OPENED = "opened", "Opened"
+    CLICKED = "clicked", "Clicked"
+    SUPPRESSED = "suppressed", "Suppressed"
+
+
+class Channel(models.TextChoices):
+    EMAIL = "email", "Email"
+    SMS = "sms", "SMS"
+    WEBHOOK = "webhook", "Webhook"
+    SLACK = "slack", "Slack"
+
+
+class NotificationLog(models.Model):
+    """One message to one recipient; written before it is sent."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organizer = models.ForeignKey("automation.User", models.CASCADE, null=True, blank=True, related_name="+")
+    execution = models.ForeignKey(
+        "automation.WorkflowExecution", models.SET_NULL, null=True, blank=True, related_name="notifications"
+    )
+    step_seq = models.IntegerField(null=True, blank=True)
+    channel = models.CharField(max_length=20, choices=Channel)
+    recipient = models.CharField(max_length=320)
+    subject = models.TextField(blank=True)
+    body = models.TextField(blank=True)
+    status = models.CharField(max_length=20, choices=NotificationStatus, default=NotificationStatus.PENDING)
+    provider_id = models.CharField(max_length=255, blank=True, help_text="Message-ID, or the provider's id.")
+    attempts = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            # A retried step finds its own row, and sends once to each recipient that already got its message.
+            models.UniqueConstraint(
+                fields=["execution", "step_seq", "channel", "recipient"],
+                condition=Q(step_seq__isnull=False),
+                name="notification_once_per_step_and_recipient",
+            ),
+            models.CheckConstraint(condition=Q(status__in=NotificationStatus.values), name="notification_status_known"),
+            models.CheckConstraint(condition=Q(channel__in=Channel.values), name="notification_channel_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel} to {self.recipient}"

@@ -1,0 +1,60 @@
+"""One action of a workflow: what to do, for whom, after which delay, under which conditions."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+
+from automation.models.ids import uuid7
+from automation.models.statistics import ExecutionStatistics
+
+
+class OnFailure(models.TextChoices):
+    CONTINUE = "continue", "Go on with the next action"
+    STOP = "stop", "Skip the actions that follow"
+
+
+class Recipient(models.TextChoices):
+    ORGANIZER = "organizer", "Organizer"
+    INVITEE = "invitee", "Invitee"
+    BOTH = "both", "Organizer and invitee"
+    CUSTOM = "custom", "Custom"
+
+
+class WorkflowAction(ExecutionStatistics):
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workflow = models.ForeignKey("automation.Workflow", models.CASCADE, related_name="actions")
+    name = models.CharField(max_length=200)
+    action_type = models.CharField(max_length=50, help_text="The name of a registered action type.")
+    order = models.PositiveIntegerField(default=0, help_text="Equal orders run in parallel.")
+    delay_minutes = models.PositiveIntegerField(default=0, help_text="Waited before this action.")
+    on_failure = models.CharField(max_length=20, choices=OnFailure, default=OnFailure.CONTINUE)
+    recipient = models.CharField(max_length=20, choices=Recipient, default=Recipient.INVITEE)
+    custom_email = models.EmailField(blank=True)
+    custom_phone = models.CharField(max_length=32, blank=True)
+    subject = models.CharField(max_length=500, blank=True)
+    message = models.TextField(blank=True)
+    webhook_url = models.URLField(max_length=2000, blank=True)
+    webhook_data = models.JSONField(default=dict, blank=True)
+    webhook_secret_encrypted = models.TextField(blank=True, editable=False)
+    conditions = models.JSONField(default=list, blank=True)
+    update_booking_fields = models.JSONField(default=dict, blank=True)
+    is_active = models.BooleanField(default=True)
+    disabled_reason = models.TextField(blank=True, help_text="Why Weir switched this action off, e.g. a 410 answer.")
+
+    class Meta:
+        ordering = ["workflow", "order", "id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(on_failure__in=OnFailure.values), name="workflow_action_on_failure_known"
+            ),
+            models.CheckConstraint(condition=Q(recipient__in=Recipient.values), name="workflow_action_recipient_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if self.recipient == Recipient.CUSTOM and not (self.custom_email or self.custom_phone):
+            raise ValidationError({"custom_email": "Required when the recipient is 'custom'."})

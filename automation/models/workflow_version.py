@@ -1,0 +1,28 @@
+"""What an execution runs: an immutable snapshot of a workflow."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from automation import clock
+from automation.models.ids import uuid7
+
+
+class WorkflowVersion(models.Model):
+    """An immutable snapshot of a workflow with its actions; an execution runs the version it started with."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workflow = models.ForeignKey("automation.Workflow", models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    snapshot = models.JSONField(help_text="The workflow's fields, and under 'actions' each action's.")
+    created_by = models.ForeignKey("automation.User", models.SET_NULL, null=True, blank=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        ordering = ["workflow", "-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["workflow", "number"], name="workflow_version_number"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.workflow_id} v{self.number}"

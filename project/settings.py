@@ -1,0 +1,216 @@
+"""All settings, each from the environment; `project.env` refuses a bad value with one line that names the variable.
+
+Unset, the project runs on its embedded defaults: SQLite under var/, and the Redis that `make up` starts.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+
+from project import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = Path(env.text("WEIR_VAR_DIR", str(BASE_DIR / "var")))
+VAR_DIR.mkdir(parents=True, exist_ok=True)
+
+# --- Django -----------------------------------------------------------------------------------------------------------
+
+DEBUG = env.boolean("DEBUG", False)
+_DEVELOPMENT_KEY = "insecure-development-key-set-SECRET_KEY-in-production"
+SECRET_KEY = env.text("SECRET_KEY", _DEVELOPMENT_KEY)
+PRODUCTION = env.boolean("PRODUCTION", False)
+if PRODUCTION and SECRET_KEY == _DEVELOPMENT_KEY:
+    env.fail("SECRET_KEY", "", "a long random text when PRODUCTION is on")
+PORT = env.integer("PORT", 8000, low=1, high=65535)
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]", "testserver"])
+PUBLIC_URL = env.url("PUBLIC_URL", f"http://localhost:{PORT}", ("http", "https")).rstrip("/")
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", [PUBLIC_URL])
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "django_filters",
+    "drf_spectacular",
+    "django_celery_beat",
+    "automation",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "project.urls"
+WSGI_APPLICATION = "project.wsgi.application"
+ASGI_APPLICATION = "project.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_USER_MODEL = "automation.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+
+# --- Database ---------------------------------------------------------------------------------------------------------
+
+DATABASE_URL = env.url(
+    "DATABASE_URL", f"sqlite:///{VAR_DIR / 'weir.sqlite3'}", ("sqlite", "postgres", "postgresql", "postgis")
+)
+DB_PREPARED_STATEMENTS = env.boolean("DB_PREPARED_STATEMENTS", True)  # off behind a transaction-pooling PgBouncer
+
+
+def _database() -> dict[str, Any]:
+    config: dict[str, Any] = dict(dj_database_url.parse(DATABASE_URL))
+    options: dict[str, Any] = config.setdefault("OPTIONS", {})
+    if config["ENGINE"].endswith("sqlite3"):
+        # BEGIN IMMEDIATE takes the write lock at once, so that a reader turning writer cannot fail half-way.
+        options.update(
+            transaction_mode="IMMEDIATE",
+            timeout=30,
+            init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=30000;",
+        )
+    else:
+        config["CONN_MAX_AGE"] = env.integer("DB_CONN_MAX_AGE", 600)
+        config["CONN_HEALTH_CHECKS"] = True
+        options.setdefault("connect_timeout", 5)
+    return config
+
+
+DATABASES = {"default": _database()}
+
+# --- Celery -----------------------------------------------------------------------------------------------------------
+
+REDIS_URL = env.url("REDIS_URL", "redis://127.0.0.1:6379/0", ("redis", "rediss", "unix"))
+CELERY_BROKER_URL = env.url(
+    "CELERY_BROKER_URL", REDIS_URL, ("redis", "rediss", "amqp", "amqps", "sentinel", "unix", "pyamqp")
+)
+CELERY_RESULT_BACKEND = env.url("CELERY_RESULT_BACKEND", REDIS_URL, ("redis", "rediss", "unix", "sentinel"))
+CELERY_KEY_PREFIX = env.text("CELERY_KEY_PREFIX", "weir:")  # applications that share a broker keep apart by it
+CELERY_VISIBILITY_TIMEOUT = env.integer("CELERY_VISIBILITY_TIMEOUT", 3600, low=120)
+DJANGO_CELERY_BEAT_TZ_AWARE = True
+
+# --- Queues -----------------------------------------------------------------------------------------------------------
+
+TASK_QUEUE_PREFIX = env.text("TASK_QUEUE_PREFIX", "estuary")
+WORKFLOW_NAMESPACE = env.text("WORKFLOW_NAMESPACE", "default")
+WORKFLOW_TASK_QUEUE = env.text("WORKFLOW_TASK_QUEUE", f"{TASK_QUEUE_PREFIX}-workflows")
+WORKFLOW_CRITICAL_QUEUE = f"{TASK_QUEUE_PREFIX}-critical"
+WORKFLOW_BACKGROUND_QUEUE = f"{TASK_QUEUE_PREFIX}-background"
+
+# --- The engine (seconds) ---------------------------------------------------------------------------------------------
+
+# How long one worker visit carries steps on before it hands the rest over.
+DURABLE_LINK_BUDGET = env.seconds("DURABLE_LINK_BUDGET", 1.0, low=0.001)
+# The same for one chunk of a chord's header: small, so that slow steps spread out over the workers again.
+DURABLE_CHUNK_BUDGET = env.seconds("DURABLE_CHUNK_BUDGET", 0.1, low=0.001)
+# Delays up to this travel as a countdown; longer ones are due rows.
+DURABLE_COUNTDOWN_HORIZON = env.seconds("DURABLE_COUNTDOWN_HORIZON", 30.0, high=90.0)
+# How often the sweeps run, and how far the sweep of timers looks ahead.
+DURABLE_SWEEP_INTERVAL = env.seconds("DURABLE_SWEEP_INTERVAL", 2.0, low=0.05)
+DURABLE_LOOKAHEAD = env.seconds("DURABLE_LOOKAHEAD", 5.0, low=0.0, high=90.0)
+# A claimed row is looked at again after this long: is its worker alive, has its deadline passed?
+DURABLE_LEASE = env.seconds("DURABLE_LEASE", 10.0, low=0.1)
+# Worker nodes report this often, and count as dead after this silence.
+DURABLE_HEARTBEAT_INTERVAL = env.seconds("DURABLE_HEARTBEAT_INTERVAL", 2.0, low=0.05)
+DURABLE_WORKER_STALE = env.seconds("DURABLE_WORKER_STALE", 10.0, low=0.2)
+# A message that nobody took is published again after this long, doubling up to the maximum.
+DURABLE_REPUBLISH_MIN = env.seconds("DURABLE_REPUBLISH_MIN", 15.0, low=0.1)
+DURABLE_REPUBLISH_MAX = env.seconds("DURABLE_REPUBLISH_MAX", 60.0, low=0.1)
+# A step or an advance that lost its worker this often in a row is a dead letter.
+DURABLE_MAX_RECOVERIES = env.integer("DURABLE_MAX_RECOVERIES", 5, low=1)
+DURABLE_SWEEP_BATCH = env.integer("DURABLE_SWEEP_BATCH", 500, low=1)
+DURABLE_CACHED_WORKFLOWS = env.integer("DURABLE_CACHED_WORKFLOWS", 1000)
+# Slots that a chord's header is cut for: about two chunks each.
+DURABLE_WORKER_SLOTS = env.integer("DURABLE_WORKER_SLOTS", 2, low=1)
+
+# --- Messages to the world --------------------------------------------------------------------------------------------
+
+EMAIL_BACKEND = env.text("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
+EMAIL_HOST = env.text("EMAIL_HOST", "localhost")
+EMAIL_PORT = env.integer("EMAIL_PORT", 25, low=1, high=65535)
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = env.boolean("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = env.seconds("EMAIL_TIMEOUT", 10.0, low=0.1)
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Weir <weir@localhost>")
+SMS_BACKEND = env.text("SMS_BACKEND", "automation.providers.sms.console.ConsoleBackend")
+WEBHOOK_ALLOWED_HOSTS = env.words("WEBHOOK_ALLOWED_HOSTS", [])  # host or host:port that may be private or loopback
+WEBHOOK_TIMEOUT = env.seconds("WEBHOOK_TIMEOUT", 10.0, low=0.1)
+# Fernet keys (comma-separated, newest first) that encrypt secrets at rest; derived from SECRET_KEY where unset.
+ENCRYPTION_KEYS = env.words("ENCRYPTION_KEYS", [])
+
+# --- API --------------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+API_THROTTLE_USER = env.text("API_THROTTLE_USER", "1200/min")
+API_THROTTLE_ANON = env.text("API_THROTTLE_ANON", "60/min")
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Weir",
+    "DESCRIPTION": "Durable workflows for Django, carried by Celery.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+
+# --- Flower -----------------------------------------------------------------------------------------------------------
+
+FLOWER_PORT = env.integer("FLOWER_PORT", 5555, low=1, high=65535)
+FLOWER_BASIC_AUTH = env.text("FLOWER_BASIC_AUTH", "weir:weir")
+
+# --- Logging ----------------------------------------------------------------------------------------------------------
+
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT = env.choice("LOG_FORMAT", "console", ("console", "json"))
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "console": {"format": "%(levelname)s %(name)s: %(message)s"},
+        "json": {"()": "project.logs.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "stream": sys.stderr, "formatter": LOG_FORMAT}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+}

@@ -1,0 +1,3 @@
+"""Every Celery task of the project; importing this module registers them all."""
+
+from __future__ import annotations
