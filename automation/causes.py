@@ -33,7 +33,8 @@ class Cause:
     depth: int = 0
 
 
-_current: ContextVar[Cause] = ContextVar("weir_cause", default=Cause())
+_CODE = Cause()
+_current: ContextVar[Cause] = ContextVar("weir_cause", default=_CODE)
 
 
 def current_cause() -> Cause:
