@@ -1,4 +1,4 @@
-"""Every field of the context, registered once: name, type, meaning, sample and the text that stands in for a missing one.
+"""Every field of the context, registered once: name, type, meaning, sample, and what stands in for a missing one.
 
 Conditions, templates, webhooks, the API's field list and the condition builder all read this registry. The invitee's
 answers are a family, `custom_{key}`: their names depend on the event type, so any such name is accepted unless the

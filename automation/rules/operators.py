@@ -93,7 +93,13 @@ _FALSE_WORDS = frozenset({"false", "no", "off"})
 
 
 def _register(
-    name: str, label: str, kind: ValueKind, types: frozenset[FieldType], bind: Bind, opposite: tuple[str, str] | None
+    name: str,
+    label: str,
+    kind: ValueKind,
+    types: frozenset[FieldType],
+    bind: Bind,
+    *,
+    opposite: tuple[str, str] | None = None,
 ) -> None:
     OPERATORS[name] = Operator(name, label, kind, types, bind)
     if opposite is not None:
@@ -230,21 +236,21 @@ def _contains_each(combine: Callable[[list[bool]], bool]) -> Bind:
 
 
 _K = ValueKind
-_register("equals", "is", _K.SCALAR, _EVERY, _equals, ("not_equals", "is not"))
-_register("greater_than", "is more than", _K.ORDERED, _ORDERED, _ordering(lambda c: c > 0), None)
-_register("less_than", "is less than", _K.ORDERED, _ORDERED, _ordering(lambda c: c < 0), None)
-_register("greater_than_or_equal", "is at least", _K.ORDERED, _ORDERED, _ordering(lambda c: c >= 0), None)
-_register("less_than_or_equal", "is at most", _K.ORDERED, _ORDERED, _ordering(lambda c: c <= 0), None)
-_register("contains", "contains", _K.TEXT, _SEARCHED, _contains, ("not_contains", "does not contain"))
-_register("starts_with", "starts with", _K.TEXT, _TEXTUAL, _affix(str.startswith), None)
-_register("ends_with", "ends with", _K.TEXT, _TEXTUAL, _affix(str.endswith), None)
-_register("is_empty", "is empty", _K.NONE, _EVERY, _is_empty, ("is_not_empty", "is not empty"))
-_register("in_list", "is one of", _K.LIST, _TEXTUAL, _in_list, ("not_in_list", "is none of"))
-_register("regex_match", "matches", _K.PATTERN, _TEXTUAL, _regex_match, ("not_regex_match", "does not match"))
-_register("between", "is between", _K.PAIR, _ORDERED, _between, ("not_between", "is not between"))
-_register("before", "is before", _K.TIME, _TIMES, _timed(lambda c: c < 0), None)
-_register("after", "is after", _K.TIME, _TIMES, _timed(lambda c: c > 0), None)
-_register("is_true", "is true", _K.NONE, _TRUTH, _truth(True, _TRUE_WORDS), None)
-_register("is_false", "is false", _K.NONE, _TRUTH, _truth(False, _FALSE_WORDS), None)
-_register("contains_any", "contains any of", _K.LIST, _SEARCHED, _contains_each(any), None)
-_register("contains_all", "contains all of", _K.LIST, _SEARCHED, _contains_each(all), None)
+_register("equals", "is", _K.SCALAR, _EVERY, _equals, opposite=("not_equals", "is not"))
+_register("greater_than", "is more than", _K.ORDERED, _ORDERED, _ordering(lambda c: c > 0))
+_register("less_than", "is less than", _K.ORDERED, _ORDERED, _ordering(lambda c: c < 0))
+_register("greater_than_or_equal", "is at least", _K.ORDERED, _ORDERED, _ordering(lambda c: c >= 0))
+_register("less_than_or_equal", "is at most", _K.ORDERED, _ORDERED, _ordering(lambda c: c <= 0))
+_register("contains", "contains", _K.TEXT, _SEARCHED, _contains, opposite=("not_contains", "does not contain"))
+_register("starts_with", "starts with", _K.TEXT, _TEXTUAL, _affix(str.startswith))
+_register("ends_with", "ends with", _K.TEXT, _TEXTUAL, _affix(str.endswith))
+_register("is_empty", "is empty", _K.NONE, _EVERY, _is_empty, opposite=("is_not_empty", "is not empty"))
+_register("in_list", "is one of", _K.LIST, _TEXTUAL, _in_list, opposite=("not_in_list", "is none of"))
+_register("regex_match", "matches", _K.PATTERN, _TEXTUAL, _regex_match, opposite=("not_regex_match", "does not match"))
+_register("between", "is between", _K.PAIR, _ORDERED, _between, opposite=("not_between", "is not between"))
+_register("before", "is before", _K.TIME, _TIMES, _timed(lambda c: c < 0))
+_register("after", "is after", _K.TIME, _TIMES, _timed(lambda c: c > 0))
+_register("is_true", "is true", _K.NONE, _TRUTH, _truth(True, _TRUE_WORDS))
+_register("is_false", "is false", _K.NONE, _TRUTH, _truth(False, _FALSE_WORDS))
+_register("contains_any", "contains any of", _K.LIST, _SEARCHED, _contains_each(any))
+_register("contains_all", "contains all of", _K.LIST, _SEARCHED, _contains_each(all))

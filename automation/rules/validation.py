@@ -1,4 +1,4 @@
-"""What is refused when conditions are saved: each problem with its path and, where one is near, what was probably meant.
+"""What is refused when conditions are saved: each problem with its path and what was probably meant.
 
 Everything is bounded before it is looked at, so that ten megabytes of JSON cost no more than finding out that they are
 too much.
@@ -21,6 +21,8 @@ MAX_RULES = 500
 """Rules and groups of one condition list."""
 MAX_TEXT = 10_000
 """Characters of a rule's value."""
+MAX_NAME = 200
+"""Characters of a field's name."""
 MAX_ITEMS = 1_000
 """Items of a rule's list."""
 MAX_PROBLEMS = 50
@@ -86,8 +88,8 @@ class _Validator:
 
     def rule(self, path: str, rule: Mapping[str, Any]) -> Iterator[Problem]:
         name = rule.get("field")
-        field = find(name, self.custom_keys) if isinstance(name, str) else None
-        if field is None or has_unstorable(str(name)):
+        field = find(name, self.custom_keys) if isinstance(name, str) and len(name) <= MAX_NAME else None
+        if field is None or has_unstorable(field.name):
             yield self.unknown_field(f"{path}.field", name)
         operator_name = rule.get("operator")
         operator = OPERATORS.get(operator_name) if isinstance(operator_name, str) else None
@@ -207,10 +209,10 @@ def _check_pair(value: Any, operator: Operator, field: Field | None) -> str:
 
 def _check_list(value: Any, operator: Operator, field: Field | None) -> str:
     try:
-        wanted = items(value)
+        items(value)
     except Unevaluable:
         return f"{operator.name} takes a list, or text split at commas, found {preview(value)}"
-    return "" if wanted else f"{operator.name} takes at least one value; the list is empty"
+    return ""
 
 
 def _check_pattern(value: Any, operator: Operator, field: Field | None) -> str:
