@@ -59,5 +59,5 @@ def _configure() -> dict[str, Any]:
     }
 
 
-app.config_from_object(_configure)  # lazily: reading the settings at import would make `project` unimportable in them
+app.add_defaults(_configure)  # lazily: reading the settings at import would make `project` unimportable in them
 app.autodiscover_tasks(["tasks"], related_name="registry")
