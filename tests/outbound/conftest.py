@@ -45,9 +45,8 @@ class RawServer:
             threading.Thread(target=self._handle, args=(connection,), daemon=True).start()
 
     def _handle(self, connection: socket.socket) -> None:
-        with connection:
-            with suppress(OSError):  # the client left: what many tests want
-                self.speak(connection)
+        with connection, suppress(OSError):  # the client left: what many tests want
+            self.speak(connection)
 
 
 @pytest.fixture

@@ -74,8 +74,23 @@ def test_any_text_is_taken_apart_or_refused(text: str) -> None:
     assert not set(target.path + target.host) & set("\r\n \0\\")
 
 
-LOOPBACK = """127.0.0.1 2130706433 0x7f000001 0x7f.1 0177.0.0.1 017700000001 127.1 127.0.1 localhost LOCALHOST.
-[::1] [::ffff:127.0.0.1] [::ffff:7f00:1] [0:0:0:0:0:ffff:7f00:0001] １２７.０.０.１""".split()
+LOOPBACK = [
+    "127.0.0.1",
+    "2130706433",
+    "0x7f000001",
+    "0x7f.1",
+    "0177.0.0.1",
+    "017700000001",
+    "127.1",
+    "127.0.1",
+    "localhost",
+    "LOCALHOST.",
+    "[::1]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[0:0:0:0:0:ffff:7f00:0001]",
+    "１２７.０.０.１",
+]
 
 
 @pytest.mark.parametrize("host", LOOPBACK)
