@@ -3,7 +3,7 @@
 from automation.models.alert import Alert, Severity
 from automation.models.booking import Booking, BookingStatus, new_access_token
 from automation.models.booking_audit_log import BookingAuditLog
-from automation.models.booking_event import BookingEvent, Trigger
+from automation.models.booking_event import PLAN_CHANGED, BookingEvent, Trigger
 from automation.models.event_type import EventType, LocationType
 from automation.models.execution_step import ENDED_STEP_STATUSES, ExecutionStep, StepKind, StepStatus
 from automation.models.lease import Lease
@@ -36,6 +36,7 @@ __all__ = [
     "NotificationPreference",
     "NotificationStatus",
     "OPEN_STATUSES",
+    "PLAN_CHANGED",
     "OnFailure",
     "Recipient",
     "Severity",

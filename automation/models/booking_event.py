@@ -18,13 +18,18 @@ class Trigger(models.TextChoices):
     AFTER_MEETING = "after_meeting", "After a meeting"
 
 
+PLAN_CHANGED = "plan_changed"
+"""An event that starts no workflow, and yet what is planned around the meeting has to be looked at again: the booking
+was replaced by another, or a booking that is over got other times."""
+
+
 class BookingEvent(models.Model):
     """One event. `due` is when a sweep publishes it (again); it is cleared, and `processed_at` set, when the event's
     executions have been created, in one transaction with them."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     booking = models.ForeignKey("automation.Booking", models.CASCADE, related_name="events")
-    trigger = models.CharField(max_length=30, choices=Trigger)
+    trigger = models.CharField(max_length=30, choices=[*Trigger.choices, (PLAN_CHANGED, "The plan changes")])
     booking_sequence = models.PositiveIntegerField(default=0)
     source = models.CharField(max_length=100, default="code", help_text="The way in: api, admin, code, cal.com …")
     # The workflow whose action caused this event, and how many workflows deep the chain of causes is.
@@ -43,7 +48,9 @@ class BookingEvent(models.Model):
             models.Index(fields=["due"], condition=models.Q(due__isnull=False), name="booking_event_due"),
         ]
         constraints = [
-            models.CheckConstraint(condition=models.Q(trigger__in=Trigger.values), name="booking_event_trigger_known"),
+            models.CheckConstraint(
+                condition=models.Q(trigger__in=[*Trigger.values, PLAN_CHANGED]), name="booking_event_trigger_known"
+            ),
         ]
 
     def __str__(self) -> str:

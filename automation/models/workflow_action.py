@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
+from django.db.models.base import ModelBase
 
+from automation import clock
 from automation.models.ids import uuid7
 from automation.models.statistics import ExecutionStatistics
+from automation.models.workflow import Workflow
 
 
 class OnFailure(models.TextChoices):
@@ -58,3 +63,23 @@ class WorkflowAction(ExecutionStatistics):
     def clean(self) -> None:
         if self.recipient == Recipient.CUSTOM and not (self.custom_email or self.custom_phone):
             raise ValidationError({"custom_email": "Required when the recipient is 'custom'."})
+
+    def save(
+        self,
+        *,
+        force_insert: bool | tuple[ModelBase, ...] = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> None:
+        """Save; what waits for its planned time is to run with this action as it is now (`Workflow.plan_due`)."""
+        super().save(force_insert=force_insert, force_update=force_update, using=using, update_fields=update_fields)
+        self._mark_workflow(using)
+
+    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
+        deleted = super().delete(using, keep_parents)
+        self._mark_workflow(using)
+        return deleted
+
+    def _mark_workflow(self, using: str | None) -> None:
+        Workflow._base_manager.using(using).filter(pk=self.workflow_id).update(plan_due=clock.now())

@@ -105,6 +105,12 @@ class WorkflowExecution(models.Model):
             models.Index(fields=["due"], condition=Q(due__isnull=False), name="workflow_execution_due"),
             # Lists: newest first.
             models.Index(fields=["created_at"], name="workflow_execution_created"),
+            # Rolling up statistics: runs of organizers' workflows that have ended and are not counted yet.
+            models.Index(
+                fields=["completed_at"],
+                condition=Q(counted=False, completed_at__isnull=False, workflow__isnull=False),
+                name="workflow_execution_uncounted",
+            ),
         ]
 
     def __str__(self) -> str:
