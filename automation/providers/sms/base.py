@@ -1,0 +1,52 @@
+"""What every SMS backend is: one method, one receipt, two errors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar
+
+from automation.errors import WeirError
+
+
+class SmsFailed(WeirError):
+    """The message was not taken this time. `retry_after` is how long the provider asked to wait, if it did."""
+
+    code: ClassVar[str] = "sms_failed"
+    status: ClassVar[int] = 502
+
+    def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SmsRefused(WeirError):
+    """The provider refuses this message for good: an impossible number, a recipient who opted out."""
+
+    code: ClassVar[str] = "sms_refused"
+    status: ClassVar[int] = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmsMessage:
+    """`to` is an E.164 number; `idempotency_key` is the same for every attempt at this message."""
+
+    to: str
+    text: str
+    idempotency_key: str
+
+
+@dataclass(frozen=True)
+class SmsReceipt:
+    """`provider_id` is the provider's name for the message."""
+
+    provider_id: str
+
+
+class SmsBackend(ABC):
+    """A way to send SMS. Made once per process; `send` may be called by several threads."""
+
+    @abstractmethod
+    def send(self, message: SmsMessage) -> SmsReceipt:
+        """Hands the message to the provider. Raises SmsFailed or SmsRefused."""
