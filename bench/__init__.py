@@ -1,0 +1,1 @@
+"""Benchmarks: Weir beside raw Celery, in one run, on the machine at hand. See docs/benchmarks.md."""
