@@ -23,8 +23,9 @@ OUTPUT = ROOT / "var" / "bench.json"
 
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
-    # A polite kill unwinds the stack as Ctrl-C does, which ends every server and worker.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # A polite kill unwinds the stack as Ctrl-C does, which ends every server and worker. (SIGINT itself is ignored in
+    # what a shell script starts in the background, unless it is asked for.)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         if arguments[:1] == ["profile"]:
