@@ -139,7 +139,7 @@ class Sleepers(Measure):
     name = "sleepers"
     title = "(c) 10,000 sleepers of 60 s, all due at one instant"
     contenders = ("raw", "weir")
-    targets = (
+    targets: tuple[Target, ...] = (
         Target("worst lateness over countdowns'", "late_max", 0.5, peer="raw"),
         Target("MB of worker memory grown", "memory", 20.0),
     )

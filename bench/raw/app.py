@@ -7,6 +7,8 @@ results  Acknowledged late, results in PostgreSQL by django-celery-results: what
          database connections.
 """
 
+# mypy: disallow-untyped-decorators=False
+
 from __future__ import annotations
 
 import os
