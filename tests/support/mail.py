@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+import logging
 import threading
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -14,6 +15,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from tests.support.waiting import wait_until
+
+logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd's own, a line for each step of each connection
 
 
 @dataclass(frozen=True)
