@@ -14,50 +14,96 @@ app = Celery("weir")
 
 def _configure() -> dict[str, Any]:
     from django.conf import settings
+    from kombu import Queue
 
-    transport = {
-        "visibility_timeout": settings.CELERY_VISIBILITY_TIMEOUT,
-        "global_keyprefix": settings.CELERY_KEY_PREFIX,
-        # Without a timeout, publishing to a broker that hangs blocks for ever.
-        "socket_timeout": 3,
-        "socket_connect_timeout": 3,
-        "retry_on_timeout": False,
-        "unacked_restore_interval": 5,
-    }
-    return {
+    # Namespaces on one broker see nothing of each other.
+    namespace = "" if settings.WORKFLOW_NAMESPACE == "default" else f"{settings.WORKFLOW_NAMESPACE}:"
+    prefix = settings.CELERY_KEY_PREFIX + namespace
+    queues = [
+        settings.WORKFLOW_TASK_QUEUE,
+        settings.WORKFLOW_CRITICAL_QUEUE,
+        settings.WORKFLOW_BACKGROUND_QUEUE,
+    ]
+    config: dict[str, Any] = {
         "broker_url": settings.CELERY_BROKER_URL,
-        "broker_transport_options": transport,
+        # None is for ever.
         "broker_connection_max_retries": None,
         "broker_connection_retry_on_startup": True,
+        "broker_transport_options": _redis(settings.CELERY_VISIBILITY_TIMEOUT, prefix),
         "result_backend": settings.CELERY_RESULT_BACKEND,
         "result_backend_transport_options": {
             "visibility_timeout": settings.CELERY_VISIBILITY_TIMEOUT,
-            "global_keyprefix": settings.CELERY_KEY_PREFIX,
+            "global_keyprefix": prefix,
         },
+        # The third place that reads it: applications that share a broker get the shortest.
         "visibility_timeout": settings.CELERY_VISIBILITY_TIMEOUT,
         "redis_socket_timeout": 3,
         "redis_socket_connect_timeout": 3,
         "result_expires": 3600,
         "task_ignore_result": True,
-        # Rows are the truth: a message is acknowledged as soon as it is read, and a sweep replaces a lost one.
-        "task_acks_late": False,
-        "worker_cancel_long_running_tasks_on_connection_loss": False,
-        "worker_prefetch_multiplier": 8,
-        "task_default_queue": settings.WORKFLOW_TASK_QUEUE,
-        "task_publish_retry": False,
         "task_serializer": "json",
         "accept_content": ["json"],
         "enable_utc": True,
         "timezone": "UTC",
-        "beat_scheduler": "tasks.beat.LeasedScheduler",
-        "beat_max_loop_interval": 1,
+        "task_default_queue": settings.WORKFLOW_TASK_QUEUE,
+        # What a worker consumes that is not told its queues. The domains' queues are made as they are named.
+        "task_queues": [Queue(name, routing_key=name) for name in dict.fromkeys(queues)],
+        "task_create_missing_queues": True,
+        # A publish that fails is not repeated: the row is there, and a sweep publishes again.
+        "task_publish_retry": False,
+        # Rows are the truth: a message is acknowledged as soon as it is read, and a sweep replaces a lost one.
+        "task_acks_late": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        # Messages that a worker holds for each of its processes. What waits behind a long step here is published again
+        # for others after DURABLE_REPUBLISH_MIN; more than a few would gain no throughput, as a message carries many
+        # steps.
+        "worker_prefetch_multiplier": 4,
         "worker_hijack_root_logger": False,
-        "worker_consumer": "tasks.consumer.Consumer",
+        "worker_consumer": "tasks.consumer:Consumer",
+        "beat_scheduler": "tasks.beat:LeasedScheduler",
+        "beat_max_loop_interval": 1,
+        # Each tick is written down at once: whoever takes over from a dead beat goes on from there.
+        "beat_sync_every": 1,
         # Celery's Django fixup closes the database connection around every task; this keeps it open
         # (a stale one is noticed and replaced by automation.durable.statements).
         "CELERY_DB_REUSE_MAX": 2**31,
+    }
+    if settings.CELERY_BROKER_URL.startswith(("amqp", "pyamqp")):
+        config |= _rabbitmq(queues)
+    return config
+
+
+def _redis(visibility_timeout: int, prefix: str) -> dict[str, Any]:
+    return {
+        "visibility_timeout": visibility_timeout,
+        "global_keyprefix": prefix,
+        # Without a timeout, publishing to a broker that hangs blocks for ever.
+        "socket_timeout": 3,
+        "socket_connect_timeout": 3,
+        "socket_keepalive": True,
+        "retry_on_timeout": False,
+        # Messages of a dead worker come back within 5 s of the visibility timeout; by default within 100 s.
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+    }
+
+
+def _rabbitmq(queues: list[str]) -> dict[str, Any]:
+    """Quorum queues: replicated, and with a native delay for countdowns, which needs topic exchanges."""
+    from kombu import Exchange, Queue
+
+    return {
+        "broker_transport_options": {"confirm_publish": True, "connect_timeout": 3, "write_timeout": 3},
+        "task_default_queue_type": "quorum",
+        "task_default_exchange_type": "topic",
+        "task_queues": [
+            Queue(name, Exchange(name, type="topic"), routing_key=name, queue_arguments={"x-queue-type": "quorum"})
+            for name in dict.fromkeys(queues)
+        ],
+        "worker_detect_quorum_queues": True,
     }
 
 
 app.add_defaults(_configure)  # lazily: reading the settings at import would make `project` unimportable in them
 app.autodiscover_tasks(["tasks"], related_name="registry")
+app.steps["worker"].add("tasks.heartbeat:Heartbeat")
