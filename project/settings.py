@@ -168,6 +168,8 @@ EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
 EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = env.boolean("EMAIL_USE_SSL", False)
 EMAIL_TIMEOUT = env.seconds("EMAIL_TIMEOUT", 10.0, low=0.1)
+# Where the filebased backend, which `make up` chooses, writes what would be sent.
+EMAIL_FILE_PATH = env.text("EMAIL_FILE_PATH", str(VAR_DIR / "mail"))
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Weir <weir@localhost>")
 SMS_BACKEND = env.text("SMS_BACKEND", "automation.providers.sms.console.ConsoleBackend")
 WEBHOOK_ALLOWED_HOSTS = env.words("WEBHOOK_ALLOWED_HOSTS", [])  # host or host:port that may be private or loopback
