@@ -34,7 +34,8 @@ class RetryPolicy:
             raise ValueError(f"backoff_coefficient must be at least 1, not {self.backoff_coefficient}")
         if self.maximum_interval is not None and self.maximum_interval < self.initial_interval:
             raise ValueError(
-                f"maximum_interval ({self.maximum_interval}) must be at least initial_interval ({self.initial_interval})"
+                f"maximum_interval ({self.maximum_interval}) must be at least "
+                f"initial_interval ({self.initial_interval})"
             )
         if self.maximum_attempts < 0:
             raise ValueError(f"maximum_attempts must be 0 (no limit) or more, not {self.maximum_attempts}")

@@ -131,8 +131,10 @@ def _plain_class(hint: type) -> Converter | None:
         return hint
     if issubclass(hint, enum.Enum):
         return hint
-    if hint in (uuid.UUID, decimal.Decimal):
-        return lambda value: hint(value) if isinstance(value, str | int) else value
+    if hint is uuid.UUID:
+        return lambda value: uuid.UUID(value) if isinstance(value, str) else value
+    if hint is decimal.Decimal:
+        return lambda value: decimal.Decimal(value) if isinstance(value, str | int) else value
     if hint in (dt.datetime, dt.date, dt.time):
         return lambda value: hint.fromisoformat(value) if isinstance(value, str) else value
     if hint is dt.timedelta:

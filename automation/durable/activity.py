@@ -1,0 +1,261 @@
+"""Activities: the functions that do a workflow's work, and what they may ask about themselves."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import inspect
+import logging
+import uuid
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
+
+from automation.durable import options, payloads
+from automation.durable.registry import ACTIVITY_ATTRIBUTE, ActivityDefinition, type_hints
+from automation.models import WorkflowExecution
+
+if TYPE_CHECKING:
+    from automation.durable.runner import Attempt
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+TRANSACTIONAL_ATTRIBUTE = "__durable_transactional__"
+
+
+class Info:
+    """What an activity can know about the attempt that runs it. Times are aware and in UTC; what only the execution's
+    row knows is read when it is first asked for."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+
+    @property
+    def execution_id(self) -> uuid.UUID:
+        return self._attempt.execution_id
+
+    @property
+    def seq(self) -> int:
+        """The step's number in its execution."""
+        return self._attempt.seq
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt of this step; belongs on every call to the outside."""
+        return f"{self._attempt.execution_id}:{self._attempt.seq}"
+
+    @property
+    def activity_id(self) -> str:
+        return str(self._attempt.seq)
+
+    @property
+    def activity_type(self) -> str:
+        return self._attempt.name
+
+    @property
+    def attempt(self) -> int:
+        """From 1."""
+        return self._attempt.attempt
+
+    @property
+    def task_queue(self) -> str:
+        return self._attempt.queue
+
+    @property
+    def task_token(self) -> bytes:
+        """Names this step to whoever completes it from outside."""
+        return self.idempotency_key.encode()
+
+    @property
+    def is_local(self) -> bool:
+        return False
+
+    @property
+    def scheduled_time(self) -> dt.datetime:
+        return self._attempt.created_at
+
+    @property
+    def current_attempt_scheduled_time(self) -> dt.datetime:
+        return self._attempt.started_at
+
+    @property
+    def started_time(self) -> dt.datetime:
+        return self._attempt.started_at
+
+    @property
+    def heartbeat_details(self) -> Sequence[Any]:
+        """What the attempt before this one gave to `heartbeat`."""
+        return payloads.decode(self._attempt.heartbeat) or []
+
+    @property
+    def heartbeat_timeout(self) -> dt.timedelta | None:
+        return _timedelta(self._options.heartbeat)
+
+    @property
+    def start_to_close_timeout(self) -> dt.timedelta | None:
+        return _timedelta(self._options.start_to_close)
+
+    @property
+    def schedule_to_close_timeout(self) -> dt.timedelta | None:
+        return _timedelta(self._options.schedule_to_close)
+
+    @property
+    def namespace(self) -> str:
+        return self._execution.namespace
+
+    workflow_namespace = namespace
+
+    @property
+    def workflow_id(self) -> str:
+        return self._execution.business_id
+
+    @property
+    def workflow_run_id(self) -> str:
+        return str(self.execution_id)
+
+    @property
+    def workflow_type(self) -> str:
+        return self._execution.definition
+
+    @functools.cached_property
+    def _options(self) -> options.StepOptions:
+        return options.parse(self._attempt.options)
+
+    @functools.cached_property
+    def _execution(self) -> WorkflowExecution:
+        return WorkflowExecution.objects.only("namespace", "business_id", "definition").get(id=self.execution_id)
+
+
+def _timedelta(seconds: float | None) -> dt.timedelta | None:
+    return None if seconds is None else dt.timedelta(seconds=seconds)
+
+
+class CompleteAsync(BaseException):
+    """Raised by `raise_complete_async`: the activity's outcome comes from outside."""
+
+
+@dataclass
+class Context:
+    """The surroundings of one attempt. `beat(details)` writes a heartbeat and returns whether the attempt has been
+    asked to stop."""
+
+    info: Info
+    beat: Callable[[Sequence[Any]], bool]
+    cancelled: bool = False
+    details: Sequence[Any] = field(default_factory=tuple)
+
+
+_context: ContextVar[Context | None] = ContextVar("durable_activity", default=None)
+
+
+@overload
+def defn(fn: Function) -> Function: ...
+@overload
+def defn(
+    *,
+    name: str | None = None,
+    queue: str | None = None,
+    rate_limit: str | None = None,
+    no_thread_cancel_exception: bool = False,
+    dynamic: bool = False,
+) -> Callable[[Function], Function]: ...
+def defn(
+    fn: Function | None = None,
+    *,
+    name: str | None = None,
+    queue: str | None = None,
+    rate_limit: str | None = None,
+    no_thread_cancel_exception: bool = False,
+    dynamic: bool = False,
+) -> Function | Callable[[Function], Function]:
+    """Mark a plain function, an async function or a method as an activity.
+
+    name: what it is known as; the function's own name by default. It is also the name of its Celery task.
+    queue: the Celery queue it runs on, where the call names none. rate_limit: Celery's, e.g. "10/m", per worker.
+    """
+
+    def attach(function: Function) -> Function:
+        inner = inspect.unwrap(function)
+        is_method = "self" in list(inspect.signature(inner).parameters)[:1]
+        arguments, result = type_hints(inner, skip_first=is_method)
+        definition = ActivityDefinition(
+            name=name or getattr(function, "__name__", inner.__name__),
+            function=function,
+            queue=queue,
+            rate_limit=rate_limit,
+            transactional=bool(getattr(function, TRANSACTIONAL_ATTRIBUTE, False)),
+            place=f"{inner.__module__}.{inner.__qualname__}",
+            is_async=inspect.iscoroutinefunction(inner),
+            argument_hints=arguments,
+            result_hint=result,
+        )
+        setattr(function, ACTIVITY_ATTRIBUTE, definition)
+        return function
+
+    return attach if fn is None else attach(fn)
+
+
+def transactional_activity(function: Function) -> Function:
+    """Run the activity inside one database transaction together with the record of its outcome: its writes take effect
+    exactly once, or not at all. No call to the outside world belongs in such an activity.
+
+    Composes with `defn` in either order.
+    """
+    setattr(function, TRANSACTIONAL_ATTRIBUTE, True)
+    definition = getattr(function, ACTIVITY_ATTRIBUTE, None)
+    if isinstance(definition, ActivityDefinition):
+        setattr(function, ACTIVITY_ATTRIBUTE, replace(definition, transactional=True))
+    return function
+
+
+def in_activity() -> bool:
+    """Whether the calling code runs in an activity."""
+    return _context.get() is not None
+
+
+def context() -> Context:
+    """The current attempt's context. Raises RuntimeError outside an activity."""
+    found = _context.get()
+    if found is None:
+        raise RuntimeError("not in an activity: call this from a function that a workflow runs as one")
+    return found
+
+
+def info() -> Info:
+    """What is known about the current attempt. Raises RuntimeError outside an activity."""
+    return context().info
+
+
+def heartbeat(*details: Any) -> None:
+    """Say that the attempt is alive, and keep `details` for the next attempt should this one fail."""
+    current = context()
+    current.details = details
+    if current.beat(details):
+        current.cancelled = True
+
+
+def is_cancelled() -> bool:
+    """Whether the attempt has been asked to stop; learnt by heartbeats."""
+    return context().cancelled
+
+
+def raise_complete_async() -> NoReturn:
+    """End the attempt without an outcome: it is reported later, from outside."""
+    raise CompleteAsync
+
+
+class LoggerAdapter(logging.LoggerAdapter[logging.Logger]):
+    """Adds the activity's ids to what it logs."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        current = _context.get()
+        if current is not None:
+            extra: Mapping[str, Any] = kwargs.get("extra") or {}
+            here = current.info
+            kwargs["extra"] = {**extra, "execution": str(here.execution_id), "step": here.seq, "attempt": here.attempt}
+            msg = f"[{here.activity_type} #{here.seq} of {here.execution_id}] {msg}"
+        return msg, kwargs
+
+
+logger = LoggerAdapter(logging.getLogger("automation.durable.activity"), {})

@@ -1,0 +1,37 @@
+"""What the engine tells the rest: that a step begins and ends, and that an execution has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from automation.durable.records import Ending, ExecutionRecord
+
+StepHook = Callable[[str, uuid.UUID, int], AbstractContextManager[None]]
+EndHook = Callable[[ExecutionRecord, Ending], None]
+
+_step_hook: StepHook | None = None
+_end_hooks: list[EndHook] = []
+
+
+def on_step(hook: StepHook | None) -> None:
+    """Have `hook(activity name, execution id, seq)` surround every attempt that runs in this process."""
+    global _step_hook
+    _step_hook = hook
+
+
+def on_end(hook: EndHook) -> None:
+    """Have `hook(execution, ending)` called after an execution's end has been committed, in the process that did it.
+    A hint: a process that dies right there calls nothing."""
+    _end_hooks.append(hook)
+
+
+def step(name: str, execution: uuid.UUID, seq: int) -> AbstractContextManager[None]:
+    return contextlib.nullcontext() if _step_hook is None else _step_hook(name, execution, seq)
+
+
+def ended(execution: ExecutionRecord, ending: Ending) -> None:
+    for hook in _end_hooks:
+        hook(execution, ending)

@@ -1,0 +1,114 @@
+"""Rows as the engine's hot paths carry them: plain records, no ORM."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class ExecutionRecord(NamedTuple):
+    """An execution that has just been taken over; `epoch` is the new one."""
+
+    id: uuid.UUID
+    epoch: int
+    definition: str
+    status: str
+    business_id: str
+    namespace: str
+    queue: str
+    priority: int
+    input: str
+    created_at: dt.datetime
+    started_at: dt.datetime
+    inbox_seq: int
+    reopened: int
+    recoveries: int
+    steps: int  # 0 when it is sure that there are none
+
+
+class StepRecord(NamedTuple):
+    """A step of the history. `name` and `kind` are matched on replay."""
+
+    execution_id: uuid.UUID
+    seq: int
+    kind: str
+    name: str
+    status: str
+    attempt: int
+    resolved_seq: int | None
+    queue: str
+    priority: int
+    canvas: int | None
+    stage: int
+    options: str
+    input: str
+    output: str
+    failure: str
+    run_at: dt.datetime | None
+    created_at: dt.datetime
+    started_at: dt.datetime | None
+    completed_at: dt.datetime | None
+    worker: str
+    heartbeat: str
+
+
+@dataclass(slots=True)
+class NewStep:
+    """A step that the code has asked for and that is not written yet."""
+
+    seq: int
+    kind: str
+    name: str
+    queue: str
+    priority: int
+    options: str
+    input: str
+    canvas: int | None = None
+    stage: int = 0
+    run_at: dt.datetime | None = None
+    # What the row begins as; 'running' when the visit that appends it claims it at once.
+    status: str = "pending"
+    due: dt.datetime | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How an attempt of a step ended."""
+
+    seq: int
+    attempt: int
+    status: str
+    output: str
+    failure: str
+    completed_at: dt.datetime
+
+
+@dataclass(slots=True)
+class Ending:
+    """How an execution ends."""
+
+    status: str
+    result: str = ""
+    failure: str = ""
+    error_message: str = ""
+    actions_executed: int = 0
+    actions_failed: int = 0
+
+
+@dataclass(slots=True)
+class Decision:
+    """What one advance of one execution writes, in one commit, if the execution still is at `epoch`."""
+
+    execution_id: uuid.UUID
+    epoch: int
+    inbox_seq: int
+    seen: list[tuple[int, int]]  # (seq, resolved_seq)
+    new: list[NewStep]
+    cancelled: list[int]
+    ending: Ending | None = None
+    settled: Outcome | None = None  # of the step that this visit itself ran
+    settled_order: int = 0  # its resolved_seq
+    due: dt.datetime | None = None  # keep the execution due (null: its steps are)
+    leaves_open: bool = False  # it ends with steps pending or running, which are cancelled

@@ -1,0 +1,195 @@
+"""Which workflows and activities there are, by name.
+
+A decorator attaches a definition; this module collects them from the `workflows` and `activities` modules of every
+installed app (their WORKFLOWS / ACTIVITIES lists where exported, else all that the module defines). A name that is
+defined twice is refused, naming both places.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import threading
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+
+
+class _Missing:
+    """Stands for an argument that was not given; None is a value."""
+
+
+WORKFLOW_ATTRIBUTE = "__durable_workflow__"
+ACTIVITY_ATTRIBUTE = "__durable_activity__"
+
+
+@dataclass(frozen=True)
+class ActivityDefinition:
+    """`function` is called with the decoded arguments; `place` is where it is defined, for messages."""
+
+    name: str
+    function: Callable[..., Any]
+    queue: str | None = None
+    rate_limit: str | None = None
+    transactional: bool = False
+    place: str = ""
+    is_async: bool = False
+    argument_hints: tuple[Any, ...] = ()
+    result_hint: Any = Any
+
+
+@dataclass(frozen=True)
+class WorkflowDefinition:
+    """`run` names the method to run; `signals`, `queries` and `updates` map public names to method names."""
+
+    name: str
+    cls: type
+    run: str
+    place: str = ""
+    takes_input_in_init: bool = False
+    argument_hints: tuple[Any, ...] = ()
+    result_hint: Any = Any
+    failure_exception_types: tuple[type[BaseException], ...] = ()
+    signals: dict[str, str] = field(default_factory=dict)
+    queries: dict[str, str] = field(default_factory=dict)
+    updates: dict[str, str] = field(default_factory=dict)
+
+
+class UnknownName(ImproperlyConfigured):
+    """A name that no definition has; the message suggests the nearest."""
+
+
+class DuplicateName(ImproperlyConfigured):
+    """Two definitions of one name."""
+
+
+_workflows: dict[str, WorkflowDefinition] = {}
+_activities: dict[str, ActivityDefinition] = {}
+_discovered = False
+_lock = threading.RLock()
+
+
+def register_workflow(cls: type) -> WorkflowDefinition:
+    """Make a class that carries `@workflow.defn` known; doing it again changes nothing."""
+    definition = getattr(cls, WORKFLOW_ATTRIBUTE, None)
+    if not isinstance(definition, WorkflowDefinition):
+        raise ImproperlyConfigured(f"{cls!r} is not a workflow: decorate the class with @workflow.defn")
+    return _register(_workflows, definition, "workflow")
+
+
+def register_activity(function: Callable[..., Any]) -> ActivityDefinition:
+    """Make a function that carries `@activity.defn` known; a bound method replaces the plain one."""
+    definition = activity_definition(function)
+    if definition is None:
+        raise ImproperlyConfigured(f"{function!r} is not an activity: decorate the function with @activity.defn")
+    return _register(_activities, definition, "activity")
+
+
+def activity_definition(function: Callable[..., Any]) -> ActivityDefinition | None:
+    """The definition that a function carries, or None."""
+    definition = getattr(function, ACTIVITY_ATTRIBUTE, None)
+    return definition if isinstance(definition, ActivityDefinition) else None
+
+
+def workflow(name: str) -> WorkflowDefinition:
+    """The workflow of that name. Raises UnknownName."""
+    return _find(_workflows, name, "workflow")
+
+
+def activity(name: str) -> ActivityDefinition:
+    """The activity of that name. Raises UnknownName."""
+    return _find(_activities, name, "activity")
+
+
+def find_activity(name: str) -> ActivityDefinition | None:
+    """The activity of that name, or None where this process does not know it."""
+    discover()
+    return _activities.get(name)
+
+
+def workflows() -> list[WorkflowDefinition]:
+    discover()
+    return sorted(_workflows.values(), key=lambda definition: definition.name)
+
+
+def activities() -> list[ActivityDefinition]:
+    discover()
+    return sorted(_activities.values(), key=lambda definition: definition.name)
+
+
+def discover() -> None:
+    """Collect the definitions of all installed apps, once."""
+    global _discovered
+    if _discovered:
+        return
+    with _lock:
+        if _discovered:
+            return
+        for config in apps.get_app_configs():
+            for definition in _exports(f"{config.name}.workflows", "WORKFLOWS", WORKFLOW_ATTRIBUTE):
+                register_workflow(definition)
+            for definition in _exports(f"{config.name}.activities", "ACTIVITIES", ACTIVITY_ATTRIBUTE):
+                register_activity(definition)
+        _discovered = True
+
+
+def type_hints(function: Callable[..., Any], skip_first: bool) -> tuple[tuple[Any, ...], Any]:
+    """The annotations of a function's positional parameters, and of its result; Any where there is none."""
+    try:
+        hints = typing.get_type_hints(function)
+    except (NameError, TypeError, AttributeError):
+        hints = {}
+    parameters = [
+        parameter
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    if skip_first:
+        parameters = parameters[1:]
+    return tuple(hints.get(parameter.name, Any) for parameter in parameters), hints.get("return", Any)
+
+
+def _exports(module_name: str, list_name: str, attribute: str) -> Iterable[Any]:
+    if importlib.util.find_spec(module_name) is None:
+        return []
+    module = importlib.import_module(module_name)
+    if hasattr(module, list_name):
+        return list(getattr(module, list_name))
+    return [
+        value
+        for value in vars(module).values()
+        if attribute in getattr(value, "__dict__", {}) and getattr(value, "__module__", None) == module_name
+    ]
+
+
+Definition = typing.TypeVar("Definition", WorkflowDefinition, ActivityDefinition)
+
+
+def _register(table: dict[str, Definition], definition: Definition, what: str) -> Definition:
+    with _lock:
+        known = table.get(definition.name)
+        if known is not None and known.place != definition.place:
+            raise DuplicateName(
+                f"two {what} definitions are named {definition.name!r}: "
+                f"{known.place} and {definition.place}; rename one"
+            )
+        table[definition.name] = definition
+    return definition
+
+
+def _find(table: dict[str, Definition], name: str, what: str) -> Definition:
+    found = table.get(name)
+    if found is None:
+        discover()
+        found = table.get(name)
+    if found is None:
+        near = difflib.get_close_matches(name, table, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(sorted(table)) or 'none'}"
+        raise UnknownName(f"there is no {what} named {name!r}{hint}")
+    return found

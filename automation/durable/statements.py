@@ -1,0 +1,85 @@
+"""The statements of the hot paths, each one atomic: who may do what is decided in them, by row counts.
+
+With PostgreSQL each is a single autocommitted statement (`statements_postgres`), elsewhere a short transaction through
+the ORM (`statements_portable`). Lock order is execution, then step, and executions by id. This module and `states` are
+the only code that writes a status.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from typing import Protocol
+
+from django.db import connection
+
+from automation.durable import statements_portable, statements_postgres
+from automation.durable.records import Decision, ExecutionRecord, NewStep, Outcome, StepRecord
+
+
+class Statements(Protocol):
+    """What both modules offer."""
+
+    def take_over(
+        self, wanted: Sequence[tuple[uuid.UUID, int | None]], worker: str, now: dt.datetime, lease: dt.datetime
+    ) -> list[ExecutionRecord]:
+        """Take executions over, to advance them: each gets a new epoch, which voids every decision made in an older
+        one. An execution is left out when it is not open, is paused, is planned for later, or is at another epoch than
+        the given one (None: any)."""
+
+    def load_steps(self, executions: Sequence[uuid.UUID], unresolved_only: bool) -> list[StepRecord]:
+        """The steps of executions, by seq; with `unresolved_only` those whose outcome no advance has seen."""
+
+    def append(self, decisions: Sequence[Decision], worker: str, now: dt.datetime) -> set[uuid.UUID]:
+        """Write decisions, each only if its execution still is at its epoch (and, where it settles a step, that step's
+        attempt still is this one's); returns the executions whose decision was written."""
+
+    def carry(
+        self,
+        execution: uuid.UUID,
+        epoch: int,
+        inbox_seq: int,
+        done: Outcome,
+        order: int,
+        step: NewStep,
+        worker: str,
+        lease: dt.datetime,
+    ) -> bool:
+        """One step of a visit: write the outcome of the step that it ran, and the next one as claimed already. False
+        when the execution was taken over, got a message, or the attempt was lost: then nothing was written."""
+
+    def claim(
+        self, execution: uuid.UUID, seq: int, worker: str, now: dt.datetime, lease: dt.datetime
+    ) -> StepRecord | None:
+        """Start an attempt of a step that is ready; None when somebody else did, or it is not its time."""
+
+    def settle(
+        self,
+        execution: uuid.UUID,
+        done: Outcome,
+        due: dt.datetime | None,
+        following: int | None,
+        worker: str,
+        lease: dt.datetime,
+    ) -> tuple[bool, StepRecord | None]:
+        """Write an attempt's outcome, without deciding what follows for the execution; and start the first attempt of
+        the step `following` in the same statement. (False, None) when the attempt was lost."""
+
+    def retry(
+        self, execution: uuid.UUID, seq: int, attempt: int, failure: str, run_at: dt.datetime, due: dt.datetime
+    ) -> bool:
+        """Put a failed attempt's step back to wait until `run_at`; False when the attempt was lost."""
+
+    def beat(
+        self, execution: uuid.UUID, seq: int, attempt: int, details: str, now: dt.datetime, lease: dt.datetime
+    ) -> tuple[bool, bool]:
+        """Write a heartbeat. (still ours, asked to stop)."""
+
+    def fire(self, timers: Sequence[tuple[uuid.UUID, int]], now: dt.datetime, due: dt.datetime) -> list[uuid.UUID]:
+        """Complete timers whose time has come; returns the executions to wake."""
+
+
+def current() -> Statements:
+    """The statements for the database in use."""
+    return statements_postgres if connection.vendor == "postgresql" else statements_portable

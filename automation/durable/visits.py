@@ -1,0 +1,383 @@
+"""A visit: what one worker does for one message.
+
+It takes executions over, advances them, and carries each on from step to step while the next step belongs to the same
+queue and its time budget lasts: run the step, feed its outcome to the live code, and write that outcome and the next
+step, claimed already, in one statement. What it cannot carry it sends.
+
+If the process dies between any two lines, the rows say what was going on: an execution being advanced has a `worker` and
+a `due`, a running step likewise; sweeps find both. If a line raises, `_release` gives back what this visit holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
+
+from automation import clock
+from automation.durable import canvas, hooks, liveness, options, runner, statements, states
+from automation.durable.exceptions import NondeterminismError
+from automation.durable.records import Decision, ExecutionRecord, NewStep, Outcome, StepRecord
+from automation.durable.registry import UnknownName
+from automation.durable.replay import Parked, Run
+from automation.durable.runner import Attempt, Ran
+from automation.models import ExecutionStep, StepKind, StepStatus, WorkflowExecution
+
+logger = logging.getLogger(__name__)
+
+_ACTIVITY = str(StepKind.ACTIVITY)
+_TIMER = str(StepKind.TIMER)
+
+RELEASE_SECONDS = 60.0
+"""How long a visit that lost the database tries to give back what it holds."""
+
+_cache: OrderedDict[uuid.UUID, Run] = OrderedDict()
+"""Live runs of waiting executions. One is used only if nobody has taken its execution over since."""
+
+
+class Visit:
+    """`queue` is the one whose steps may be carried; `hard_limit` is when Celery ends the process, in seconds from
+    now."""
+
+    def __init__(self, queue: str, hard_limit: float, budget: float | None = None) -> None:
+        self.queue = queue
+        started = time.monotonic()
+        self.hands_over_at = started + (settings.DURABLE_LINK_BUDGET if budget is None else budget)
+        self.killed_at = started + hard_limit
+        self.worker = liveness.worker_id()
+        self.statements = statements.current()
+        self.touched: set[uuid.UUID] = set()
+
+    # -- what messages ask for -----------------------------------------------------------------------------------------
+
+    def executions(self, wanted: Sequence[tuple[uuid.UUID, int | None]]) -> int:
+        """Advance executions; returns how many were taken over."""
+        with self._holding():
+            return self._advance(wanted)
+
+    def link(self, execution: uuid.UUID, seqs: Sequence[int]) -> list[int]:
+        """Run steps of one execution, one after the other; returns those handed over."""
+        with self._holding():
+            return self._link(execution, seqs)
+
+    def join(self, execution: uuid.UUID, head: int) -> None:
+        """Let a canvas go on, by what its rows say."""
+        with self._holding():
+            self._join(execution, head)
+
+    def fire(self, timers: Sequence[tuple[uuid.UUID, int]]) -> int:
+        """Fire timers and advance their executions; returns how many fired."""
+        now = clock.now()
+        woken = self.statements.fire(timers, now, now + dt.timedelta(seconds=settings.DURABLE_LEASE))
+        self.executions([(execution, None) for execution in woken])
+        return len(woken)
+
+    # -- advancing -----------------------------------------------------------------------------------------------------
+
+    def _advance(self, wanted: Sequence[tuple[uuid.UUID, int | None]]) -> int:
+        if not wanted:
+            return 0
+        self.touched.update(id_ for id_, _ in wanted)
+        now = clock.now()
+        rows = self.statements.take_over(wanted, self.worker, now, now + dt.timedelta(seconds=settings.DURABLE_LEASE))
+        decided = [pair for row, run, steps in self._prepare(rows) if (pair := self._decide(row, run, steps))]
+        carried = [(run, decision) for run, decision in decided if self._next_of(decision)]
+        self._write([(run, decision) for run, decision in decided if not self._next_of(decision)])
+        for position, (run, decision) in enumerate(carried):
+            if self._out_of_time():
+                self._write(carried[position:])
+                break
+            self._begin(run, decision)
+        return len(rows)
+
+    def _prepare(
+        self, rows: Sequence[ExecutionRecord]
+    ) -> Iterator[tuple[ExecutionRecord, Run | None, list[StepRecord]]]:
+        """Each execution with its live run, if this process still has it, and the steps that are to be fed."""
+        runs = {row.id: _cached(row) for row in rows}
+        steps: dict[uuid.UUID, list[StepRecord]] = {row.id: [] for row in rows}
+        for live in (True, False):
+            ids = [row.id for row in rows if (runs[row.id] is not None) == live and row.steps]
+            for step in self.statements.load_steps(ids, unresolved_only=live) if ids else ():
+                steps[step.execution_id].append(step)
+        for row in rows:
+            yield row, runs[row.id], steps[row.id]
+
+    def _decide(self, row: ExecutionRecord, run: Run | None, steps: list[StepRecord]) -> tuple[Run, Decision] | None:
+        try:
+            if run is None:
+                run = Run(row)
+                seen = run.replay(steps)
+            else:
+                run.execution = row
+                seen = run.feed_new(steps)
+            return run, run.decide(seen)
+        except (NondeterminismError, Parked, UnknownName) as error:
+            self._park(row, run, error)
+            return None
+
+    def _park(self, row: ExecutionRecord, run: Run | None, error: BaseException) -> None:
+        logger.error("execution %s is parked: %s", row.id, error)
+        if run is not None:
+            run.close()
+        states.park(row.id, row.epoch, error)
+
+    def _write(self, decided: Sequence[tuple[Run, Decision]]) -> set[uuid.UUID]:
+        """Write decisions that carry nothing on, in one statement, and send what they asked for."""
+        if not decided:
+            return set()
+        now = clock.now()
+        for _, decision in decided:
+            states.plan_dues(decision.new, now)
+        held = self.statements.append([decision for _, decision in decided], self.worker, now)
+        for run, decision in decided:
+            if decision.execution_id in held and decision.ending is None:
+                _keep(run)
+                self._send(decision, now)
+            else:
+                # Ended; or somebody took it over meanwhile, and what was decided here is void.
+                run.close()
+                if decision.ending is not None and decision.execution_id in held:
+                    hooks.ended(run.execution, decision.ending)
+        return held
+
+    def _send(self, decision: Decision, now: dt.datetime) -> None:
+        plain = [step for step in decision.new if step.kind == _ACTIVITY and step.canvas is None]
+        if plain:
+            canvas.parallel(decision.execution_id, plain, now)
+        for head in {step.canvas for step in decision.new if step.canvas is not None}:
+            members = [step for step in decision.new if step.canvas == head]
+            canvas.segment(decision.execution_id, head, members, now)
+        horizon = now + dt.timedelta(seconds=settings.DURABLE_COUNTDOWN_HORIZON)
+        for step in decision.new:
+            if step.kind == _TIMER and step.run_at is not None and step.run_at <= horizon:
+                countdown = max(0.0, (step.run_at - now).total_seconds())
+                canvas.fire([(decision.execution_id, step.seq)], self.queue, countdown=countdown)
+
+    # -- carrying on ---------------------------------------------------------------------------------------------------
+
+    def _next_of(self, decision: Decision) -> NewStep | None:
+        """The step that this visit can run itself: the only thing that was asked for, and of this queue."""
+        if decision.ending is not None or len(decision.new) != 1 or decision.cancelled:
+            return None
+        step = decision.new[0]
+        if step.kind != _ACTIVITY or step.canvas is not None or step.run_at is not None or step.queue != self.queue:
+            return None
+        limits = options.parse(step.options)
+        if limits.alone or limits.start_delay or time.monotonic() + limits.attempt_seconds() > self.killed_at:
+            return None
+        return step
+
+    def _out_of_time(self) -> bool:
+        return time.monotonic() >= self.hands_over_at
+
+    def _begin(self, run: Run, decision: Decision) -> None:
+        """Write the first step that is carried, as claimed, and carry on from it."""
+        step = decision.new[0]
+        now = clock.now()
+        step.status, step.due = "running", runner.lease_of(step.options, now)
+        if self.statements.append([decision], self.worker, now):
+            self._carry(run, step, now)
+        else:
+            run.close()
+
+    def _carry(self, run: Run, step: NewStep, now: dt.datetime) -> None:
+        execution = run.execution
+        while True:
+            with hooks.step(step.name, execution.id, step.seq):
+                ran = runner.run(Attempt.of_new(execution, step, now), self.worker)
+            outcome = ran.outcome
+            if outcome is None or ran.settled:
+                self._after_attempt(run, step, ran)
+                return
+            order = run.feed_own(outcome, step.name, self.worker)
+            try:
+                decision = run.decide([])
+            except Parked as error:
+                self._settle(execution.id, outcome)
+                self._park(execution, run, error)
+                return
+            following = None if self._out_of_time() else self._next_of(decision)
+            if following is None:
+                decision.settled, decision.settled_order = outcome, order
+                if not self._write([(run, decision)]):
+                    self._settle_and_wake(execution.id, outcome)
+                return
+            now = outcome.completed_at
+            held = self.statements.carry(
+                execution.id,
+                execution.epoch,
+                execution.inbox_seq,
+                outcome,
+                order,
+                following,
+                self.worker,
+                runner.lease_of(following.options, now),
+            )
+            if not held:
+                run.close()
+                self._settle_and_wake(execution.id, outcome)
+                return
+            step = following
+
+    def _after_attempt(self, run: Run, step: NewStep, ran: Ran) -> None:
+        """The attempt did not end the step in the ordinary way."""
+        run.close()
+        if ran.settled:
+            self._advance([(run.execution_id, None)])
+        elif ran.retry_at is not None:
+            self._retry(run.execution_id, step, 1, ran)
+
+    def _settle(self, execution: uuid.UUID, outcome: Outcome) -> bool:
+        due = outcome.completed_at + dt.timedelta(seconds=settings.DURABLE_LEASE)
+        held, _ = self.statements.settle(execution, outcome, due, None, self.worker, due)
+        return held
+
+    def _settle_and_wake(self, execution: uuid.UUID, outcome: Outcome) -> None:
+        """The execution went on without this visit (a message came, it was paused, or recovered): what the code decided
+        here is void, but the work that was done counts, if the attempt is still ours."""
+        if self._settle(execution, outcome):
+            self._advance([(execution, None)])
+        else:
+            logger.warning(
+                "execution %s step #%s: the attempt was lost; its outcome is refused", execution, outcome.seq
+            )
+
+    def _retry(self, execution: uuid.UUID, step: NewStep | StepRecord, attempt: int, ran: Ran) -> None:
+        now = clock.now()
+        run_at = ran.retry_at or now
+        due = states.sweep_time(run_at, now)
+        if self.statements.retry(execution, step.seq, attempt, ran.failure, run_at, due):
+            again = NewStep(step.seq, step.kind, step.name, step.queue, step.priority, step.options, "", run_at=run_at)
+            canvas.parallel(execution, [again], now)
+
+    # -- links ---------------------------------------------------------------------------------------------------------
+
+    def _link(self, execution: uuid.UUID, seqs: Sequence[int]) -> list[int]:
+        self.touched.add(execution)
+        waiting = list(seqs)
+        claimed: StepRecord | None = None
+        last: StepRecord | None = None
+        while waiting or claimed is not None:
+            if claimed is None:
+                if self._out_of_time() and last is not None:
+                    return waiting
+                now = clock.now()
+                seq = waiting.pop(0)
+                claimed = self.statements.claim(execution, seq, self.worker, now, self._lease())
+                if claimed is None:
+                    continue  # done already, somebody else's, or not its time
+                if (lease := runner.lease_of(claimed.options, now)) < self._lease():
+                    self.statements.beat(execution, seq, claimed.attempt, claimed.heartbeat, now, lease)
+            last = claimed
+            claimed = self._run_claimed(claimed, waiting)
+        if last is not None:
+            self._follow(last)
+        return []
+
+    def _run_claimed(self, step: StepRecord, waiting: list[int]) -> StepRecord | None:
+        """Run a claimed step and write its outcome; where the next of the link may follow at once, it is claimed in the
+        same statement."""
+        with hooks.step(step.name, step.execution_id, step.seq):
+            ran = runner.run(Attempt.of_row(step), self.worker)
+        outcome = ran.outcome
+        if ran.retry_at is not None:
+            self._retry(step.execution_id, step, step.attempt, ran)
+        if outcome is None or ran.settled:
+            return None
+        broken = outcome.status != StepStatus.COMPLETED and options.parse(step.options).stop
+        following = None
+        if waiting and not self._out_of_time() and not (broken and step.canvas is not None):
+            following = waiting[0]
+        # A canvas is watched over by its first member, a step by itself; both stay due until an advance has seen them.
+        watched = step.canvas is None or step.canvas == step.seq
+        due = outcome.completed_at + dt.timedelta(seconds=settings.DURABLE_LEASE) if watched else None
+        held, claimed = self.statements.settle(step.execution_id, outcome, due, following, self.worker, self._lease())
+        if not held:
+            logger.warning(
+                "execution %s step #%s: the attempt was lost; its outcome is refused", step.execution_id, step.seq
+            )
+        if claimed is not None:
+            waiting.pop(0)
+        return claimed
+
+    def _follow(self, step: StepRecord) -> None:
+        """After a link: the question of what its outcomes lead to."""
+        if step.canvas is None:
+            self._advance([(step.execution_id, None)])
+        else:
+            self._join(step.execution_id, step.canvas)
+
+    def _join(self, execution: uuid.UUID, head: int) -> None:
+        now = clock.now()
+        progress = states.progress(execution, head, now)
+        if progress.ended:
+            self._advance([(execution, None)])
+        elif progress.ready:
+            canvas.segment(execution, head, progress.ready, now)
+
+    def _lease(self) -> dt.datetime:
+        return clock.now() + dt.timedelta(seconds=settings.DURABLE_LEASE)
+
+    # -- when a line raises --------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _holding(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            for execution in self.touched:
+                if (run := _cache.pop(execution, None)) is not None:
+                    run.close()
+            self._release()
+            raise
+
+    def _release(self) -> None:
+        """Give back what this visit holds: this worker lives on, so no sweep would take it for lost."""
+        deadline = time.monotonic() + RELEASE_SECONDS
+        pause = 0.1
+        while True:
+            try:
+                now = clock.now()
+                ExecutionStep.objects.filter(
+                    execution_id__in=self.touched, status=StepStatus.RUNNING, worker=self.worker
+                ).update(status=StepStatus.PENDING, worker="", due=now, run_at=now)
+                WorkflowExecution.objects.filter(id__in=self.touched, worker=self.worker).update(worker="", due=now)
+            except (DatabaseError, InterfaceError) as error:
+                connection.close()
+                if time.monotonic() > deadline:
+                    logger.error("could not give back %s: %s", self.touched, error)
+                    return
+                time.sleep(pause)
+                pause = min(2 * pause, 2.0)
+            else:
+                return
+
+
+def _cached(row: ExecutionRecord) -> Run | None:
+    run = _cache.pop(row.id, None)
+    if run is not None and run.execution.epoch + 1 != row.epoch:
+        run.close()  # somebody took the execution over in between: this run does not know what it decided
+        return None
+    return run
+
+
+def _keep(run: Run) -> None:
+    _cache[run.execution_id] = run
+    while len(_cache) > settings.DURABLE_CACHED_WORKFLOWS:
+        _, oldest = _cache.popitem(last=False)
+        oldest.close()
+
+
+def forget() -> None:
+    """Close every live run that this process keeps."""
+    while _cache:
+        _, run = _cache.popitem()
+        run.close()
