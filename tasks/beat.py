@@ -1,0 +1,126 @@
+"""Beat with a lease: of several on one database, one ticks and the others stand by.
+
+The lease's `seen_at` is beat's last sign of life; workers sweep by themselves while it is old
+(`automation.durable.liveness.beat_is_late`).
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import time
+from typing import Any
+
+from celery.beat import event_t
+from django.db import DatabaseError, InterfaceError, connections
+from django_celery_beat.schedulers import DatabaseScheduler
+
+logger = logging.getLogger(__name__)
+
+LEASE_SECONDS = 10.0
+"""A stand-by takes over this long after the last sign of life of the beat that had the lease."""
+RENEW_SECONDS = 2.0
+"""How often the lease is renewed."""
+RETRY_SECONDS = 1.0
+"""The pause after a database that did not answer, a broker that did not, and between looks at somebody's lease."""
+
+
+class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]
+    """django-celery-beat's scheduler, which ticks only while it holds the lease "beat"."""
+
+    # Publish through the app's pool. A producer of beat's own would wait for a broker that is away, without a tick.
+    producer = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        from automation.durable import liveness
+
+        self.holder = liveness.worker_id()
+        self.leading = False
+        self._renewed = float("-inf")
+        self._trouble = False
+        self._unsent: Any = None
+        super().__init__(*args, **kwargs)
+
+    def setup_schedule(self) -> None:
+        """Nothing: the schedules are rows, made by `manage.py sync_schedules`, and read at the first tick."""
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Send what is due, if the lease is ours; returns the seconds until the next look."""
+        try:
+            if not self._lead():
+                return RETRY_SECONDS
+            delay = float(super().tick(*args, **kwargs))
+        except (DatabaseError, InterfaceError) as error:
+            if not self._trouble:
+                logger.warning("beat: the database does not answer, trying again: %s", error)
+            self._trouble = True
+            connections.close_all()
+            return RETRY_SECONDS
+        if self._trouble:
+            logger.warning("beat: the database answers again")
+            self._trouble = False
+        if self._unsent is not None:
+            self._put_back()
+            return RETRY_SECONDS
+        return min(delay, RENEW_SECONDS)
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Send one entry; what cannot be sent stays due."""
+        logger.debug("beat: sending %s (%s)", entry.name, entry.task)
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except Exception as error:
+            logger.warning("beat: %s cannot be sent, trying again: %s", entry.name, error)
+            self._unsent = entry
+
+    def sync(self) -> None:
+        """Write the times of the last runs; a beat that lost the lease has nothing to say about them."""
+        if self.leading:
+            super().sync()
+        else:
+            self._dirty.clear()
+
+    def close(self) -> None:
+        """End: write what is left and give the lease back, so that a stand-by takes over at once."""
+        super().close()
+        if self.leading:
+            from automation.durable import leases
+
+            self.leading = False
+            leases.give_back(leases.BEAT, self.holder)
+
+    def _lead(self) -> bool:
+        # The monotonic clock goes on while a process is stopped: one that wakes up asks before it ticks.
+        if self.leading and time.monotonic() - self._renewed < RENEW_SECONDS:
+            return True
+        from automation.durable import leases
+
+        asked = time.monotonic()
+        leases.synchronize_clock()
+        leading = leases.take(leases.BEAT, self.holder, LEASE_SECONDS)
+        if leading:
+            self._renewed = asked
+        if leading != self.leading:
+            self.leading = leading
+            logger.info("beat: %s", "leading" if leading else "standing by, another beat leads")
+            if leading:
+                self._forget()
+        return leading
+
+    def _forget(self) -> None:
+        """Read the schedules afresh: somebody else has run them since."""
+        self._dirty.clear()
+        self._initial_read = True
+        self._heap = None
+        self.old_schedulers = None
+
+    def _put_back(self) -> None:
+        """Make the entry that was not sent due again, with the time of its last real run."""
+        entry, self._unsent = self._unsent, None
+        entry.model.last_run_at = entry.last_run_at
+        entry.model.total_run_count = entry.total_run_count
+        self._dirty.add(entry.name)
+        heap = [event for event in self._heap or () if event.entry.name != entry.name]
+        heap.append(event_t(self._when(entry, RETRY_SECONDS), 5, entry))
+        heapq.heapify(heap)
+        self._heap = heap
