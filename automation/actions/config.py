@@ -1,0 +1,39 @@
+"""An action's configuration, as the snapshot of a version holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionConfig:
+    """One action of a snapshot, or a draft that is to be checked or previewed. Ids are text; nothing is validated."""
+
+    id: str = ""
+    name: str = ""
+    action_type: str = ""
+    order: int = 0
+    delay_minutes: int = 0
+    on_failure: str = "continue"
+    recipient: str = "invitee"
+    custom_email: str = ""
+    custom_phone: str = ""
+    subject: str = ""
+    message: str = ""
+    webhook_url: str = ""
+    webhook_data: Any = field(default_factory=dict)
+    webhook_secret_encrypted: str = ""
+    conditions: Any = field(default_factory=list)
+    update_booking_fields: Any = field(default_factory=dict)
+    is_active: bool = True
+
+    @classmethod
+    def from_mapping(cls, data: Mapping[str, Any]) -> ActionConfig:
+        """Takes what it knows out of a snapshot's action or of a request's body; null counts as not given."""
+        known = {item.name for item in fields(cls)}
+        given = {name: value for name, value in data.items() if name in known and value is not None}
+        if "id" in given:
+            given["id"] = str(given["id"])
+        return cls(**given)

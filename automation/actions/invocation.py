@@ -1,0 +1,176 @@
+"""What an action gets when it runs: read anew, then frozen.
+
+The configuration is that of the version the execution started with; the booking, its event type and its organizer are
+read at fire time, so that a message goes to today's address and a cancelled meeting reminds nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Protocol
+from uuid import UUID
+
+from django.conf import settings
+
+from automation import clock
+from automation.actions.config import ActionConfig
+from automation.durable.exceptions import ApplicationError
+from automation.models import Booking, BookingStatus, Trigger, WorkflowExecution, WorkflowVersion
+from automation.rules.context import BookingFacts, build_context
+
+_MEETING_TRIGGERS = (Trigger.BEFORE_MEETING, Trigger.AFTER_MEETING)
+# Texts of unbounded size that no action reads.
+_UNREAD = ("input", "result", "failure", "error_message")
+
+
+class ActivityInfo(Protocol):
+    """What is needed of `automation.durable.activity.Info`."""
+
+    @property
+    def execution_id(self) -> UUID: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def idempotency_key(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One attempt at one action. `depth` is the execution's; `context` is that of `automation.rules.context`."""
+
+    execution_id: UUID
+    step_seq: int
+    attempt: int
+    idempotency_key: str
+    action: ActionConfig
+    workflow_id: UUID
+    workflow_name: str
+    trigger: str
+    depth: int
+    booking_sequence: int | None
+    booking: Booking
+    context: Mapping[str, Any]
+    now: datetime
+
+    def no_longer_meant(self) -> str:
+        """Why this action must not run any more, or the empty string.
+
+        A cancelled or rescheduled-away meeting gets nothing but what its cancelling or rescheduling triggered, and a
+        meeting that was cancelled after it had been rescheduled gets no word of the rescheduling either. What was
+        planned around a meeting's old time is not sent for its new time: that has an execution of its own.
+        """
+        status = self.booking.status
+        if status == BookingStatus.CANCELLED and self.trigger != Trigger.BOOKING_CANCELLED:
+            return "The booking has been cancelled since this was planned."
+        if status == BookingStatus.RESCHEDULED and self.trigger not in (
+            Trigger.BOOKING_RESCHEDULED,
+            Trigger.BOOKING_CANCELLED,
+        ):
+            return "The booking has been replaced by a rescheduled one since this was planned."
+        if (
+            self.trigger in _MEETING_TRIGGERS
+            and self.booking_sequence is not None
+            and self.booking_sequence < self.booking.sequence
+        ):
+            return "The meeting has been moved since this was planned; its new time has an execution of its own."
+        return ""
+
+
+def load(action_id: str, info: ActivityInfo) -> Invocation:
+    """Reads all that the action needs: one query, and one for a version that this process has not run yet.
+
+    Raises a non-retryable ApplicationError where the execution, its booking or the action is missing.
+    """
+    execution = (
+        WorkflowExecution.objects.select_related("booking__event_type", "booking__organizer")
+        .defer(*_UNREAD)
+        .filter(id=info.execution_id)
+        .first()
+    )
+    if execution is None:
+        raise _missing(f"There is no execution {info.execution_id}; it may have been deleted.")
+    if execution.booking is None:
+        raise _missing("The execution belongs to no booking, which every action of an automation needs.")
+    if execution.version_id is None or execution.workflow_id is None:
+        raise _missing("The execution names no version of a workflow, so there is no action to run.")
+    version = _version(execution.version_id)
+    action = version.actions.get(action_id)
+    if action is None:
+        raise _missing(f"Version {execution.version_id} of the workflow has no action {action_id}.")
+    now = clock.now()
+    return Invocation(
+        execution_id=execution.id,
+        step_seq=info.seq,
+        attempt=info.attempt,
+        idempotency_key=info.idempotency_key,
+        action=action,
+        workflow_id=execution.workflow_id,
+        workflow_name=version.name,
+        trigger=execution.trigger,
+        depth=execution.depth,
+        booking_sequence=execution.booking_sequence,
+        booking=execution.booking,
+        context=context_of(execution.booking, now),
+        now=now,
+    )
+
+
+def context_of(booking: Booking, now: datetime) -> dict[str, Any]:
+    """The context of conditions, templates and webhooks for a booking with its event type and organizer."""
+    event_type, organizer = booking.event_type, booking.organizer
+    facts = BookingFacts(
+        booking_id=str(booking.id),
+        status=booking.status,
+        start_time=booking.start_time,
+        end_time=booking.end_time,
+        created_at=booking.created_at,
+        invitee_name=booking.invitee_name,
+        invitee_email=booking.invitee_email,
+        invitee_phone=booking.invitee_phone,
+        invitee_timezone=booking.invitee_timezone,
+        attendee_count=booking.attendee_count,
+        custom_answers=booking.custom_answers if isinstance(booking.custom_answers, dict) else {},
+        meeting_link=booking.meeting_link,
+        meeting_id=booking.meeting_id,
+        meeting_password=booking.meeting_password,
+        cancellation_reason=booking.cancellation_reason,
+        event_type_id=str(event_type.id),
+        event_type_name=event_type.name,
+        event_type_slug=event_type.slug,
+        event_type_description=event_type.description,
+        event_type_duration=event_type.duration,
+        event_type_location_type=event_type.location_type,
+        event_type_max_attendees=event_type.max_attendees,
+        organizer_id=str(organizer.id),
+        organizer_email=organizer.email,
+        organizer_first_name=organizer.first_name,
+        organizer_last_name=organizer.last_name,
+        organizer_timezone=organizer.timezone,
+        organizer_company=organizer.company,
+        public_base_url=settings.PUBLIC_URL,
+        access_token=booking.access_token,
+    )
+    return build_context(facts, now)
+
+
+@dataclass(frozen=True)
+class _Version:
+    name: str
+    actions: Mapping[str, ActionConfig]
+
+
+@lru_cache(maxsize=256)
+def _version(version_id: UUID) -> _Version:
+    """A version never changes, so a process reads it once."""
+    snapshot = WorkflowVersion.objects.values_list("snapshot", flat=True).get(id=version_id)
+    actions = [ActionConfig.from_mapping(data) for data in snapshot.get("actions", [])]
+    return _Version(str(snapshot.get("name", "")), {action.id: action for action in actions})
+
+
+def _missing(message: str) -> ApplicationError:
+    return ApplicationError(message, type="NotFound", non_retryable=True)

@@ -1,0 +1,39 @@
+"""The link in every message's List-Unsubscribe header: signed, without end, for one recipient of one organizer."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.core import signing
+
+from automation import clock
+from automation.errors import NotFound
+from automation.models import NotificationPreference
+
+UNSUBSCRIBE_PATH = "/unsubscribe/{token}/"
+_SALT = "weir.unsubscribe"
+
+
+def unsubscribe_url(organizer_id: int, recipient: str) -> str:
+    """Where a GET asks and a POST (RFC 8058's one click too) unsubscribes."""
+    token = signing.dumps([organizer_id, recipient], salt=_SALT, compress=True)
+    return settings.PUBLIC_URL + UNSUBSCRIBE_PATH.format(token=token)
+
+
+def read_token(token: str) -> tuple[int, str]:
+    """The organizer's id and the recipient's address. Raises NotFound for a token that we did not sign."""
+    try:
+        organizer_id, recipient = signing.loads(token, salt=_SALT)
+    except signing.BadSignature:
+        raise NotFound("This unsubscribe link is not valid.") from None
+    return int(organizer_id), str(recipient)
+
+
+def unsubscribe(token: str) -> NotificationPreference:
+    """No more messages from that organizer to that recipient. Doing it again changes nothing. Raises NotFound."""
+    organizer_id, recipient = read_token(token)
+    preference, _ = NotificationPreference.objects.get_or_create(organizer_id=organizer_id, recipient=recipient)
+    NotificationPreference.objects.filter(id=preference.id, unsubscribed_at__isnull=True).update(
+        unsubscribed_at=clock.now()
+    )
+    preference.refresh_from_db()
+    return preference

@@ -1,0 +1,42 @@
+"""The activities of action types: one each, under the name that the type gives.
+
+They follow from the registry, so a new action type brings its activity with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from automation.actions import invocation
+from automation.actions.base import ActionType
+from automation.actions.calls import ActionCall
+from automation.actions.registry import registry
+from automation.durable import activity
+
+Activity = Callable[[ActionCall], dict[str, Any]]
+
+
+def activity_of(kind: ActionType) -> Activity:
+    """The activity that runs actions of this type; a transactional type's takes effect exactly once."""
+
+    def run(call: ActionCall) -> dict[str, Any]:
+        return kind.run(invocation.load(call.action_id, activity.info()))
+
+    run.__name__ = run.__qualname__ = kind.activity
+    run.__doc__ = kind.description
+    defined = activity.defn(name=kind.activity)(run)
+    return activity.transactional_activity(defined) if kind.transactional else defined
+
+
+def activities_of(kinds: Iterable[ActionType]) -> list[Activity]:
+    return [activity_of(kind) for kind in kinds]
+
+
+ACTIVITIES: list[Activity] = activities_of(registry.types())
+_by_name = {found.__name__: found for found in ACTIVITIES}
+
+execute_email_action = _by_name["execute_email_action"]
+execute_sms_action = _by_name["execute_sms_action"]
+execute_webhook_action = _by_name["execute_webhook_action"]
+execute_update_booking_action = _by_name["execute_update_booking_action"]
