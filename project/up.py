@@ -170,7 +170,7 @@ def child_environment() -> dict[str, str]:
 def run(supervisor: Supervisor, console: Console, began: float) -> None:
     """Wait for the first page, show the demo booking, print where things are, and stay."""
     from django.conf import settings
-    from django.core.management import call_command
+    from django.core.management import CommandError, call_command
 
     # Where it listens on all interfaces, this one is among them.
     host = "127.0.0.1" if os.environ["HOST"] in ("0.0.0.0", "::") else os.environ["HOST"]  # noqa: S104
@@ -180,7 +180,10 @@ def run(supervisor: Supervisor, console: Console, began: float) -> None:
     else:
         console.say("weir", f"{page} does not answer; the lines of 'web' above say why")
     if supervisor.wait_for_line("worker", " ready.", READY_SECONDS):
-        call_command("run_demo", stdout=_Said(console, "demo"))
+        try:
+            call_command("run_demo", stdout=_Said(console, "demo"))
+        except CommandError as error:
+            console.say("demo", str(error))
     else:
         console.say("weir", "no worker is ready, so no demo booking; the lines of 'worker' above say why")
     console.plain(_where(settings.PORT))
