@@ -1,0 +1,18 @@
+"""Deleting what is old."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from automation.services.schedules import Schedule
+
+SCHEDULES = [
+    Schedule(
+        name="clean up executions",
+        task="cleanup_old_workflow_executions",
+        crontab="30 3 * * *",
+        queue=settings.WORKFLOW_BACKGROUND_QUEUE,
+        expires=12 * 3600,
+        description="Deletes executions that ended more than 90 days ago; the workflows' totals stay.",
+    ),
+]
