@@ -92,7 +92,7 @@ class Run:
         self.execution = execution
         self.execution_id = execution.id
         self.definition = registry.workflow(execution.definition)
-        self.loop = DurableLoop(self)
+        self.loop = DurableLoop(self)  # type: ignore[abstract]
         self.timestamp = execution.started_at.timestamp()
         self.random = random.Random(execution.id.int)  # noqa: S311  (reproducible is what is wanted)
         self.commands: dict[int, NewStep] = {}

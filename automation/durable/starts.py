@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from automation import clock
-from automation.durable import canvas, payloads, states
+from automation.durable import canvas, payloads, timers
 from automation.models import ExecutionStatus, WorkflowExecution
 from automation.models.ids import uuid7
 
@@ -78,7 +78,7 @@ def _row(new: NewExecution, now: dt.datetime) -> WorkflowExecution:
         status=ExecutionStatus.PENDING,
         queue=new.queue or settings.WORKFLOW_TASK_QUEUE,
         priority=new.priority,
-        due=states.sweep_time(new.scheduled_for, now),
+        due=timers.sweep_time(new.scheduled_for, now),
         input=payloads.encode(list(new.args), f"arguments of workflow {new.definition!r}"),
         result="",
         failure="",

@@ -9,11 +9,10 @@ import datetime as dt
 import uuid
 from collections.abc import Sequence
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
-from automation.durable import failures
+from automation.durable import failures, timers
 from automation.durable.exceptions import SkippedError
 from automation.durable.options import parse
 from automation.durable.records import NewStep
@@ -37,18 +36,12 @@ def plan_dues(steps: Sequence[NewStep], now: dt.datetime) -> None:
         if step.canvas is not None and step.stage > 0:
             step.due = None  # not its turn yet
             continue
-        delay = parse(step.options).start_delay
-        if delay and step.run_at is None:
-            step.run_at = now + dt.timedelta(seconds=delay)
-        step.due = sweep_time(step.run_at, now)
-
-
-def sweep_time(run_at: dt.datetime | None, now: dt.datetime) -> dt.datetime:
-    """When a sweep looks at a row that is to run at `run_at` (None: now): long waits are the sweep's to send, for the
-    rest it steps in where the message seems lost."""
-    if run_at is not None and run_at > now + dt.timedelta(seconds=settings.DURABLE_COUNTDOWN_HORIZON):
-        return run_at
-    return max(run_at or now, now) + dt.timedelta(seconds=settings.DURABLE_REPUBLISH_MIN)
+        limits = parse(step.options)
+        if limits.start_delay and step.run_at is None:
+            step.run_at = now + dt.timedelta(seconds=limits.start_delay)
+        step.due = timers.sweep_time(step.run_at, now)
+        if limits.schedule_to_start is not None:
+            step.due = min(step.due, (step.run_at or now) + dt.timedelta(seconds=limits.schedule_to_start))
 
 
 def lock(execution: uuid.UUID) -> WorkflowExecution | None:
@@ -91,7 +84,7 @@ def progress(execution: uuid.UUID, head: int, now: dt.datetime) -> Progress:
                 continue
             delay = parse(step.options).start_delay
             step.run_at = now + dt.timedelta(seconds=delay) if delay else None
-            step.due = sweep_time(step.run_at, now)
+            step.due = timers.sweep_time(step.run_at, now)
             step.save(update_fields=["run_at", "due"])
         return Progress(ready=waiting)
 

@@ -4,8 +4,8 @@ It takes executions over, advances them, and carries each on from step to step w
 queue and its time budget lasts: run the step, feed its outcome to the live code, and write that outcome and the next
 step, claimed already, in one statement. What it cannot carry it sends.
 
-If the process dies between any two lines, the rows say what was going on: an execution being advanced has a `worker` and
-a `due`, a running step likewise; sweeps find both. If a line raises, `_release` gives back what this visit holds.
+If the process dies between any two lines, the rows say what was going on: an execution being advanced has a `worker`
+and a `due`, a running step likewise; sweeps find both. If a line raises, `_release` gives back what this visit holds.
 """
 
 from __future__ import annotations
@@ -246,14 +246,12 @@ class Visit:
         if self._settle(execution, outcome):
             self._advance([(execution, None)])
         else:
-            logger.warning(
-                "execution %s step #%s: the attempt was lost; its outcome is refused", execution, outcome.seq
-            )
+            _refused(execution, outcome.seq)
 
     def _retry(self, execution: uuid.UUID, step: NewStep | StepRecord, attempt: int, ran: Ran) -> None:
         now = clock.now()
         run_at = ran.retry_at or now
-        due = states.sweep_time(run_at, now)
+        due = timers.sweep_time(run_at, now)
         if self.statements.retry(execution, step.seq, attempt, ran.failure, run_at, due):
             again = NewStep(step.seq, step.kind, step.name, step.queue, step.priority, step.options, "", run_at=run_at)
             canvas.parallel(execution, [again], now)
@@ -301,9 +299,7 @@ class Visit:
         due = outcome.completed_at + dt.timedelta(seconds=settings.DURABLE_LEASE) if watched else None
         held, claimed = self.statements.settle(step.execution_id, outcome, due, following, self.worker, self._lease())
         if not held:
-            logger.warning(
-                "execution %s step #%s: the attempt was lost; its outcome is refused", step.execution_id, step.seq
-            )
+            _refused(step.execution_id, step.seq)
         if claimed is not None:
             waiting.pop(0)
         return claimed
@@ -359,6 +355,10 @@ class Visit:
                 pause = min(2 * pause, 2.0)
             else:
                 return
+
+
+def _refused(execution: uuid.UUID, seq: int) -> None:
+    logger.warning("execution %s step #%s: the attempt was lost; its outcome is refused", execution, seq)
 
 
 def _cached(row: ExecutionRecord) -> Run | None:
