@@ -26,6 +26,7 @@ class Alert(models.Model):
     )
     opened_at = models.DateTimeField(default=clock.now)
     closed_at = models.DateTimeField(null=True, blank=True)
+    mailed_at = models.DateTimeField(null=True, blank=True, help_text="When everybody concerned had been mailed.")
 
     class Meta:
         ordering = ["-opened_at"]
