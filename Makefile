@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 # The names carry the checksum of what was installed: a changed lock file installs again, an unchanged one never does.
 INSTALLED := $(VENV)/.installed-$(shell cksum < requirements.txt | tr -d ' ')
 INSTALLED_DEV := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | tr -d ' ')
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 
 .PHONY: help
 help: ## List the targets
