@@ -24,6 +24,9 @@ MAX_RULES_COMPARED = 100
 """Rules on one field that are compared with each other."""
 
 
+_BLANKS: tuple[Any, ...] = (None, "", " ", [])
+
+
 class Verdict(StrEnum):
     NEVER = "never"
     """What is at `path` cannot hold for any booking."""
@@ -55,8 +58,12 @@ class _Rule:
             return None
 
     def __str__(self) -> str:
-        shown = "" if OPERATORS[self.operator].value_kind == "none" else f" {preview(self.value)}"
-        return f"{self.field} {OPERATORS[self.operator].label}{shown}"
+        operator = OPERATORS[self.operator]
+        if operator.value_kind == "none":
+            return f"{self.field} {operator.label}"
+        if isinstance(self.value, (list, tuple)) and len(self.value) <= 5:
+            return f"{self.field} {operator.label} {', '.join(preview(item) for item in self.value)}"
+        return f"{self.field} {operator.label} {preview(self.value)}"
 
 
 def analyse(conditions: Any) -> list[Finding]:
@@ -133,9 +140,14 @@ def _alone(rule: _Rule) -> Iterator[Finding]:
         yield Finding(
             rule.path, Verdict.NEVER, f"{rule} never holds: {rule.field} is one of {', '.join(field.choices)}"
         )
-    elif field is not None and field.type is FieldType.BOOLEAN and rule.operator == "equals":
-        if not rule.holds_for(True) and not rule.holds_for(False):
-            yield Finding(rule.path, Verdict.NEVER, f"{rule} never holds: {rule.field} is true or false")
+    elif (
+        field is not None
+        and field.type is FieldType.BOOLEAN
+        and rule.operator == "equals"
+        and rule.value is not None
+        and not (rule.holds_for(True) or rule.holds_for(False))
+    ):
+        yield Finding(rule.path, Verdict.NEVER, f"{rule} never holds: {rule.field} is true or false")
 
 
 def _reversed(value: Any) -> bool:
@@ -159,7 +171,7 @@ def _together(path: str, rules: Sequence[_Rule]) -> Iterator[Finding]:
                 yield Finding(path, Verdict.NEVER, message)
                 break
         else:
-            candidates = next((fixed for rule in members if (fixed := _fixed(rule)) is not None), None)
+            candidates = next((fixed for rule in members if (fixed := _fixed(rule, members)) is not None), None)
             if candidates and not any(all(r.holds_for(c) for r in members) for c in candidates):
                 yield Finding(path, Verdict.NEVER, f"no value of {name} satisfies all {len(members)} rules about it")
 
@@ -178,9 +190,9 @@ def _exclude(left: _Rule, right: _Rule) -> bool:
     if _opposite(left, right) or {left.operator, right.operator} == {"is_true", "is_false"}:
         return True
     for one, other in ((left, right), (right, left)):
-        if one.operator == "is_empty" and all(other.holds_for(blank) is False for blank in (None, "", " ", [])):
+        if one.operator == "is_empty" and all(other.holds_for(blank) is False for blank in _BLANKS):
             return True
-        fixed = _fixed(one)
+        fixed = _fixed(one, (other,))
         if fixed and all(other.holds_for(candidate) is False for candidate in fixed):
             return True
     first, second = _range(left), _range(right)
@@ -195,14 +207,17 @@ def _opposite(left: _Rule, right: _Rule) -> bool:
     return False
 
 
-def _fixed(rule: _Rule) -> list[Any] | None:
-    """The only values for which the rule holds, as a field of its type would hold them; None when there are others."""
+def _fixed(rule: _Rule, others: Sequence[_Rule]) -> list[Any] | None:
+    """The only values for which the rule holds, as a field of its type would hold them; None when there are others.
+
+    `in_list` ignores case, so its values stand for all their spellings only where no other rule minds the spelling.
+    """
     field = find(rule.field)
     if field is None or field.type in (FieldType.ANY, FieldType.LIST, FieldType.DATETIME, FieldType.DATE):
         return None
     if rule.operator == "equals" and not isinstance(rule.value, (list, tuple)):
         return [_typed(rule.value, field.type)]
-    if rule.operator == "in_list":
+    if rule.operator == "in_list" and not any(other.operator in ("equals", "not_equals") for other in others):
         return [_typed(item, field.type) for item in items(rule.value)] or None
     return None
 

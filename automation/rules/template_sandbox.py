@@ -293,9 +293,9 @@ def _admit(context: Context, value: Any) -> Any:
 def _concat(context: Context, parts: list[Any]) -> str:
     """`a ~ b`."""
     current().tick()
+    weigh(parts)
     texts = [part if hasattr(part, "__html__") else template_text.readable(part) for part in parts]
-    weight = weigh(texts)
-    current().allocate(weight)
+    current().allocate(weigh(texts))
     return markup_join(texts) if context.eval_ctx.autoescape else "".join(str(text) for text in texts)
 
 
