@@ -239,7 +239,7 @@ class Stage:
         """Make the tables of those contenders that have some."""
         for contender in contenders:
             if "DJANGO_SETTINGS_MODULE" in self.environment(contender):
-                self._manage(contender, "migrate", "--verbosity", "0")
+                self._manage(contender, "migrate", "--skip-checks", "--verbosity", "0")
 
     def _manage(self, contender: str, *arguments: str) -> None:
         done = subprocess.run(
