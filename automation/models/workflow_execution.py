@@ -103,12 +103,6 @@ class WorkflowExecution(models.Model):
             # The sweep: rows that are due. 'due IS NOT NULL' and not a status, so that no hot statement's
             # condition implies it and the planner keeps to the primary key there.
             models.Index(fields=["due"], condition=Q(due__isnull=False), name="workflow_execution_due"),
-            # Rolling up: runs of organizers' workflows that ended and are not in the statistics yet.
-            models.Index(
-                fields=["completed_at"],
-                condition=Q(workflow__isnull=False, completed_at__isnull=False, counted=False),
-                name="workflow_execution_uncounted",
-            ),
             # Lists: newest first.
             models.Index(fields=["created_at"], name="workflow_execution_created"),
             # Rolling up statistics: runs of organizers' workflows that have ended and are not counted yet.
