@@ -107,6 +107,9 @@ def settle_environment() -> None:
         if not os.environ.get(name):
             os.environ[name] = value
     os.environ.update(PORT=str(port), FLOWER_PORT=str(flower), PYTHONUNBUFFERED="1")
+    if os.geteuid() == 0:
+        # In a container, everybody is root: once per worker is too often to hear it.
+        os.environ.setdefault("PYTHONWARNINGS", "ignore:You're running the worker with superuser")
     # The commands of the Procfile are those of this virtual environment.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
 
@@ -149,15 +152,17 @@ def start_redis(console: Console, directory: Path) -> RedisServer | None:
 def prepare(console: Console, release: str) -> None:
     """The Procfile's `release` line, in this process (it saves two starts of Django), then the demo data."""
     import django
+    from django.conf import settings
     from django.core.management import call_command
 
     django.setup()
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)  # WhiteNoise warns where there is none
     for command in release.split("&&"):
         words = command.split()
         if words[:2] != ["python", "manage.py"]:
             raise CannotStart(f"weir: the Procfile's release line may only hold 'python manage.py …', got {command!r}")
         console.say("weir", " ".join(words[2:]))
-        call_command(*words[2:], stdout=_Said(console, "weir"))
+        call_command(*words[2:], stdout=_Said(console, "weir"), verbosity=0)
     call_command("seed_demo", stdout=_Said(console, "demo"))
 
 
