@@ -65,7 +65,7 @@ def compiled(conditions: Any) -> tuple[Node, ...]:
     return _compiled_json(key) if len(key) <= _MAX_CACHED else _compile(conditions)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=512)
 def _compiled_json(key: str) -> tuple[Node, ...]:
     return _compile(json.loads(key))
 

@@ -17,8 +17,8 @@ MAX_PATTERN = 1_000
 """Characters of a pattern."""
 MAX_PROGRAM = 10_000
 """Instructions of a compiled pattern."""
-MAX_TEXT = 100_000
-"""Characters that a pattern is run on."""
+MAX_WORK = 20_000_000
+"""Instructions × characters of one search: some 50 ms at worst, a megabyte of text for an ordinary pattern."""
 
 _options = re2.Options()
 _options.case_sensitive = False
@@ -35,7 +35,7 @@ def searcher(pattern: str) -> Callable[[str], bool]:
     """A function telling whether `pattern` occurs in a text, ignoring case.
 
     Raises `PatternError` for what RE2 cannot compile (backreferences and look-around among it) and for a pattern
-    beyond the bounds. The function raises `Unevaluable` for a text beyond `MAX_TEXT`.
+    beyond the bounds. The function raises `Unevaluable` for a text that would take more than `MAX_WORK`.
     """
     if len(pattern) > MAX_PATTERN:
         raise PatternError(f"the pattern has {len(pattern)} characters; at most {MAX_PATTERN} are allowed")
@@ -49,10 +49,11 @@ def searcher(pattern: str) -> Callable[[str], bool]:
     if compiled.programsize > MAX_PROGRAM:
         raise PatternError(f"the pattern is too large: {compiled.programsize} instructions of at most {MAX_PROGRAM}")
     search = compiled.search
+    longest = MAX_WORK // compiled.programsize
 
     def found(text: str) -> bool:
-        if len(text) > MAX_TEXT:
-            raise Unevaluable(f"the text has {len(text)} characters; patterns run on at most {MAX_TEXT}")
+        if len(text) > longest:
+            raise Unevaluable(f"the text has {len(text)} characters; this pattern runs on at most {longest}")
         return search(text.encode("utf-8", "replace")) is not None
 
     return found

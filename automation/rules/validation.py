@@ -25,6 +25,8 @@ MAX_NAME = 200
 """Characters of a field's name."""
 MAX_ITEMS = 1_000
 """Items of a rule's list."""
+MAX_PATTERNS = 50
+"""Patterns of one condition list."""
 MAX_PROBLEMS = 50
 """Problems reported at once."""
 
@@ -41,6 +43,7 @@ class _Validator:
     def __init__(self, custom_keys: Collection[str] | None) -> None:
         self.custom_keys = custom_keys
         self.seen = 0
+        self.patterns = 0
 
     def run(self, conditions: Any) -> list[Problem]:
         if not isinstance(conditions, list):
@@ -125,6 +128,10 @@ class _Validator:
 
     def value(self, value: Any, operator: Operator, field: Field | None) -> str:
         """What is wrong with a rule's value, or the empty string."""
+        if operator.value_kind is ValueKind.PATTERN:
+            self.patterns += 1
+            if self.patterns > MAX_PATTERNS:
+                return f"There are more than {MAX_PATTERNS} patterns; join some with |"
         if isinstance(value, Mapping):
             return self.expression(value)
         message = _oversized(value)

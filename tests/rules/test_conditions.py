@@ -160,6 +160,15 @@ def test_a_pattern_that_backtracks_elsewhere_is_linear_here() -> None:
         assert time.thread_time() - started < 1
 
 
+def test_a_search_that_would_take_long_is_not_begun() -> None:
+    conditions = [group("AND", rule("custom_x", "regex_match", "a.{900}b"))]
+    started = time.thread_time()
+    evaluation = evaluate(conditions, {"custom_x": "a" * 1_000_000})
+    assert time.thread_time() - started < 0.2
+    assert "characters" in evaluation.trace[0]["rules"][0]["reason"]
+    assert holds(conditions, {"custom_x": "a" * 1_000 + "b"})
+
+
 # --- a second reading of the contract, kept as simple as possible -----------------------------------------------
 
 values = st.one_of(

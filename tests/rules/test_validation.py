@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from automation.rules.conditions import holds
 from automation.rules.fields import FIELDS, FieldType
 from automation.rules.operators import OPERATORS, ValueKind
-from automation.rules.validation import MAX_RULES, validate_conditions
+from automation.rules.validation import MAX_PATTERNS, MAX_RULES, validate_conditions
 from tests.rules.facts import TABLE, group, rule
 from tests.rules.test_conditions import anything, nested
 
@@ -112,6 +112,14 @@ def test_a_lot_is_refused_quickly() -> None:
         assert problems
         assert all(len(problem.message) < 1_000 and len(problem.path) < 1_000 for problem in problems)
     assert time.thread_time() - started < 5
+
+
+def test_patterns_are_counted() -> None:
+    patterns = [rule("invitee_name", "regex_match", f"a{n}") for n in range(MAX_PATTERNS + 1)]
+    assert validate_conditions([group("AND", *patterns[:-1])]) == []
+    assert [p.path for p in validate_conditions([group("AND", *patterns)])] == [
+        f"conditions[0].rules[{MAX_PATTERNS}].value"
+    ]
 
 
 def test_as_many_rules_as_allowed_are_accepted() -> None:
