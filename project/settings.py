@@ -5,13 +5,17 @@ Unset, the project runs on its embedded defaults: SQLite under var/, and the Red
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import dj_database_url
+import django_stubs_ext
 
 from project import env
+
+django_stubs_ext.monkeypatch()  # Django's generic classes can be subscripted at run time too
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(env.text("WEIR_VAR_DIR", str(BASE_DIR / "var")))
@@ -179,22 +183,60 @@ ENCRYPTION_KEYS = env.words("ENCRYPTION_KEYS", [])
 
 # --- API --------------------------------------------------------------------------------------------------------------
 
-REST_FRAMEWORK: dict[str, Any] = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework.authentication.TokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
-    ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-}
+# Requests per user and per anonymous address, in each web process; "off" lifts the limit.
 API_THROTTLE_USER = env.text("API_THROTTLE_USER", "1200/min")
 API_THROTTLE_ANON = env.text("API_THROTTLE_ANON", "60/min")
+for _name, _rate in (("API_THROTTLE_USER", API_THROTTLE_USER), ("API_THROTTLE_ANON", API_THROTTLE_ANON)):
+    if not re.fullmatch(r"off|[1-9][0-9]{0,8}/(s|sec|second|m|min|minute|h|hour|d|day)", _rate):
+        env.fail(_name, _rate, "a rate such as '60/min' (s, min, h or d), or 'off'")
+# Proxies in front that append to X-Forwarded-For; with 0 the address of the connection counts.
+API_PROXIES = env.integer("API_PROXIES", 0, high=10)
+API_MAX_BODY_BYTES = env.integer("API_MAX_BODY_BYTES", 2 * 1024 * 1024, low=1024)
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "automation.api.authentication.TokenAuthentication",
+        "automation.api.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["automation.api.renderers.SafeJSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["automation.api.parsers.StrictJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "automation.api.pagination.Pages",
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.SearchFilter",
+        "automation.api.filters.StableOrderingFilter",
+    ],
+    "DEFAULT_THROTTLE_CLASSES": [
+        "automation.api.throttling.UserThrottle",
+        "automation.api.throttling.AnonymousThrottle",
+    ],
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_SCHEMA_CLASS": "automation.api.schema.EnvelopeSchema",
+    "EXCEPTION_HANDLER": "automation.api.errors.handle",
+    "NUM_PROXIES": API_PROXIES,
+    "URL_FORMAT_OVERRIDE": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "TEST_REQUEST_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+}
 SPECTACULAR_SETTINGS = {
     "TITLE": "Weir",
     "DESCRIPTION": "Durable workflows for Django, carried by Celery.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "TriggerEnum": "automation.models.Trigger",
+        "BookingStatusEnum": "automation.models.BookingStatus",
+        "ExecutionStatusEnum": "automation.models.ExecutionStatus",
+        "StepStatusEnum": "automation.models.StepStatus",
+        "StepKindEnum": "automation.models.StepKind",
+        "LatePolicyEnum": "automation.models.LatePolicy",
+        "OnFailureEnum": "automation.models.OnFailure",
+        "RecipientEnum": "automation.models.Recipient",
+        "LocationTypeEnum": "automation.models.LocationType",
+    },
 }
 
 # --- Flower -----------------------------------------------------------------------------------------------------------

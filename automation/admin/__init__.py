@@ -1,0 +1,1 @@
+"""Django's admin, for operators: every row can be found and read; what is history cannot be edited."""

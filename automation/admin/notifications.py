@@ -1,0 +1,34 @@
+"""Messages to people, and what they want of them."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from automation.admin.base import BigTable, History
+from automation.models import NotificationLog, NotificationPreference
+
+
+@admin.register(NotificationLog)
+class NotificationLogAdmin(History[NotificationLog]):
+    list_display = ("recipient", "channel", "subject", "status", "attempts", "created_at", "sent_at")
+    list_filter = ("status", "channel")
+    search_fields = ("recipient", "subject", "provider_id", "error", "execution__id")
+    date_hierarchy = "created_at"
+    raw_id_fields = ("organizer", "execution")
+
+
+@admin.register(NotificationPreference)
+class NotificationPreferenceAdmin(BigTable[NotificationPreference]):
+    list_display = (
+        "recipient",
+        "organizer",
+        "timezone",
+        "quiet_from",
+        "quiet_until",
+        "daily_limit",
+        "unsubscribed_at",
+    )
+    list_filter = (("unsubscribed_at", admin.EmptyFieldListFilter), "timezone")
+    list_select_related = ("organizer",)
+    search_fields = ("recipient", "organizer__email")
+    autocomplete_fields = ("organizer",)

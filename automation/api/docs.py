@@ -1,0 +1,97 @@
+"""The API's pages: the OpenAPI document as plain HTML, served by ourselves, so that they work offline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+from drf_spectacular.generators import SchemaGenerator
+
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+@require_safe
+def docs(request: HttpRequest) -> HttpResponse:
+    """Every operation by tag, then every schema; from the same document as `schema/`."""
+    document: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for path, operations in document["paths"].items():
+        for method in METHODS:
+            if method in operations:
+                operation = operations[method]
+                groups.setdefault((operation.get("tags") or ["other"])[0], []).append(
+                    {"method": method.upper(), "path": path, **_operation(operation)}
+                )
+    schemas = [
+        {"name": name, "description": schema.get("description", ""), "enum": schema.get("enum"), "rows": _rows(schema)}
+        for name, schema in document.get("components", {}).get("schemas", {}).items()
+    ]
+    context = {"info": document["info"], "groups": groups, "schemas": schemas}
+    return render(request, "api/docs.html", context)
+
+
+def _operation(operation: dict[str, Any]) -> dict[str, Any]:
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    return {
+        "id": operation["operationId"],
+        "summary": operation.get("summary", ""),
+        "description": operation.get("description", ""),
+        "parameters": [
+            {
+                "name": parameter["name"],
+                "in": parameter["in"],
+                "type": type_of(parameter.get("schema", {})),
+                "required": parameter.get("required", False),
+                "description": parameter.get("description", ""),
+            }
+            for parameter in operation.get("parameters", [])
+        ],
+        "body": type_of(body["schema"]) if body.get("schema") else None,
+        "examples": [
+            {"name": name, "text": json.dumps(example.get("value"), indent=2, ensure_ascii=False)}
+            for name, example in body.get("examples", {}).items()
+        ],
+        "responses": [
+            {
+                "status": status,
+                "description": response.get("description", ""),
+                "type": type_of(response.get("content", {}).get("application/json", {}).get("schema", {})),
+            }
+            for status, response in sorted(operation.get("responses", {}).items())
+        ],
+    }
+
+
+def type_of(schema: dict[str, Any]) -> dict[str, str]:
+    """A schema as {"text": what to show, "link": the name of the component that it is, or ''}."""
+    if ref := schema.get("$ref"):
+        name = ref.rsplit("/", 1)[-1]
+        return {"text": name, "link": name}
+    for combination in ("allOf", "oneOf", "anyOf"):
+        if options := schema.get(combination):
+            return type_of(options[0])
+    if schema.get("type") == "array":
+        item = type_of(schema.get("items", {}))
+        return {"text": f"list of {item['text']}", "link": item["link"]}
+    text = schema.get("type", "any" if schema else "")
+    if "enum" in schema:
+        text = " | ".join(str(value) for value in schema["enum"])
+    elif "format" in schema:
+        text = f"{text} ({schema['format']})"
+    return {"text": text + (" or null" if schema.get("nullable") else ""), "link": ""}
+
+
+def _rows(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    required = schema.get("required", ())
+    for name, property in schema.get("properties", {}).items():
+        yield {
+            "name": name,
+            "type": type_of(property),
+            "required": name in required and not property.get("readOnly"),
+            "read_only": property.get("readOnly", False),
+            "description": property.get("description", ""),
+        }

@@ -1,0 +1,107 @@
+"""What lists can be narrowed and sorted by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from django.db.models import QuerySet
+from rest_framework.exceptions import ValidationError
+from rest_framework.filters import OrderingFilter
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from automation.models import (
+    Booking,
+    BookingStatus,
+    EventType,
+    ExecutionStatus,
+    ExecutionStep,
+    LocationType,
+    StepKind,
+    StepStatus,
+    Trigger,
+    Workflow,
+    WorkflowAction,
+    WorkflowExecution,
+)
+
+
+class StableOrderingFilter(OrderingFilter):
+    """`?ordering=name,-created_at`. An unknown field is an error; the primary key breaks ties, so that no row shows on
+    two pages or on none."""
+
+    def remove_invalid_fields(self, queryset: QuerySet[Any], fields: Any, view: APIView, request: Request) -> Any:
+        known = [name for name, _ in self.get_valid_fields(queryset, view, {"request": request})]
+        for name in fields:
+            if name.lstrip("-") not in known or name.startswith("--"):
+                raise ValidationError(
+                    {"ordering": f"Cannot sort by {name[:100]!r}; expected one of {', '.join(known)}."}
+                )
+        return fields
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+        ordering = list(self.get_ordering(request, queryset, view) or queryset.model._meta.ordering)
+        if not {"pk", "-pk", "id", "-id"} & set(ordering):
+            ordering.append("-pk" if ordering and ordering[0].startswith("-") else "pk")
+        return queryset.order_by(*ordering)
+
+
+class WorkflowFilter(django_filters.FilterSet):
+    event_type = django_filters.UUIDFilter("event_types", label="Narrowed to workflows that name this event type.")
+
+    class Meta:
+        model = Workflow
+        fields = ("trigger", "is_active", "late_policy")
+
+
+class ActionFilter(django_filters.FilterSet):
+    class Meta:
+        model = WorkflowAction
+        fields = ("action_type", "is_active", "recipient", "on_failure")
+
+
+class EventTypeFilter(django_filters.FilterSet):
+    location_type = django_filters.ChoiceFilter(choices=LocationType.choices)
+
+    class Meta:
+        model = EventType
+        fields = ("is_active", "slug")
+
+
+class BookingFilter(django_filters.FilterSet):
+    event_type = django_filters.UUIDFilter("event_type_id")
+    status = django_filters.MultipleChoiceFilter(choices=BookingStatus.choices)
+    invitee_email = django_filters.CharFilter("invitee_email", lookup_expr="iexact")
+    start_after = django_filters.IsoDateTimeFilter("start_time", lookup_expr="gte")
+    start_before = django_filters.IsoDateTimeFilter("start_time", lookup_expr="lt")
+
+    class Meta:
+        model = Booking
+        fields = ()
+
+
+class ExecutionFilter(django_filters.FilterSet):
+    workflow = django_filters.UUIDFilter("workflow_id")
+    booking = django_filters.UUIDFilter("booking_id")
+    status = django_filters.MultipleChoiceFilter(choices=ExecutionStatus.choices)
+    trigger = django_filters.ChoiceFilter(choices=Trigger.choices)
+    definition = django_filters.CharFilter("definition")
+    created_after = django_filters.IsoDateTimeFilter("created_at", lookup_expr="gte")
+    created_before = django_filters.IsoDateTimeFilter("created_at", lookup_expr="lt")
+    scheduled_after = django_filters.IsoDateTimeFilter("scheduled_for", lookup_expr="gte")
+    scheduled_before = django_filters.IsoDateTimeFilter("scheduled_for", lookup_expr="lt")
+
+    class Meta:
+        model = WorkflowExecution
+        fields = ()
+
+
+class StepFilter(django_filters.FilterSet):
+    kind = django_filters.MultipleChoiceFilter(choices=StepKind.choices)
+    status = django_filters.MultipleChoiceFilter(choices=StepStatus.choices)
+    name = django_filters.CharFilter("name")
+
+    class Meta:
+        model = ExecutionStep
+        fields = ()

@@ -1,0 +1,86 @@
+"""Fields that several serializers share."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from automation.models import EventType, User
+
+NOT_FOUND = "Not found: {id} is no event type of yours."
+
+
+def owner(field: serializers.Field[Any, Any, Any, Any]) -> User | None:
+    """Whose event types the body may name: those of the row that is edited, else the caller's; None = anybody's.
+
+    Staff edit other people's workflows, and must not put their own event types into them.
+    """
+    root = field.root
+    instance = getattr(root, "instance", None)
+    if instance is not None and hasattr(instance, "organizer"):
+        return cast(User, instance.organizer)
+    return cast(User, field.context["request"].user)
+
+
+@extend_schema_field({"type": "array", "items": {"type": "string", "format": "uuid"}})
+class EventTypesField(serializers.ListField):
+    """The ids of event types, in and out; read with one query, however many."""
+
+    child = serializers.UUIDField()
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"max_length": 500, **kwargs})
+
+    def to_internal_value(self, data: Any) -> list[EventType]:
+        ids = super().to_internal_value(data)
+        mine = EventType.objects.filter(organizer=owner(self)).in_bulk(ids)
+        problems = {index: [NOT_FOUND.format(id=id)] for index, id in enumerate(ids) if id not in mine}
+        if problems:
+            raise serializers.ValidationError(problems)  # type: ignore[arg-type]
+        return [mine[id] for id in dict.fromkeys(ids)]
+
+    def to_representation(self, value: Any) -> list[str]:
+        return [str(event_type.pk) for event_type in value.all()]
+
+
+@extend_schema_field({"type": "string", "format": "uuid"})
+class EventTypeField(serializers.UUIDField):
+    """The id of one event type: the caller's own, or, for staff, anybody's."""
+
+    def to_internal_value(self, data: Any) -> EventType:  # type: ignore[override]
+        id = super().to_internal_value(data)
+        found = EventType.objects.filter(pk=id).select_related("organizer").first()
+        user = self.context["request"].user
+        if found is None or not (user.is_staff or found.organizer_id == user.pk):
+            raise serializers.ValidationError(NOT_FOUND.format(id=id))
+        return found
+
+    def to_representation(self, value: EventType) -> str:  # type: ignore[override]
+        return str(value.pk)
+
+
+@extend_schema_field({"type": "object", "additionalProperties": True})
+class ObjectField(serializers.JSONField):
+    """A JSON object."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            raise serializers.ValidationError(f"Expected an object, got {_kind(data)}.")
+        return cast("dict[str, Any]", super().to_internal_value(data))
+
+
+@extend_schema_field({"type": "array", "items": {"type": "object", "additionalProperties": True}})
+class ConditionsField(serializers.JSONField):
+    """Condition groups: `[{"operator": "AND", "rules": [{"field", "operator", "value"}, …]}, …]`."""
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if not isinstance(data, list):
+            raise serializers.ValidationError(f"Expected a list of condition groups, got {_kind(data)}.")
+        return cast("list[Any]", super().to_internal_value(data))
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
+    return names.get(type(value), "null")

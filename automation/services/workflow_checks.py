@@ -1,0 +1,50 @@
+"""What is wrong with a workflow that somebody wants to save, by the path of each field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from automation.actions.config import ActionConfig
+from automation.actions.registry import UnknownActionType, registry
+from automation.models import Workflow
+
+Problems = dict[str, list[str]]
+"""{`actions[1].conditions[0].rules[2].field`: [what is wrong, and what would be right]}."""
+
+
+def check_action(data: Mapping[str, Any], place: str = "") -> Problems:
+    """What is wrong with one action: its type, and its configuration as that type sees it. Warnings do not count.
+
+    `data` holds the action's fields (those of a request laid over those of the row, for a change); `place` is put
+    before each path.
+    """
+    prefix = f"{place}." if place else ""
+    try:
+        action_type = registry.get(str(data.get("action_type", "")))
+    except UnknownActionType as error:
+        return {f"{prefix}action_type": [error.message]}
+    problems: Problems = {}
+    for found in action_type.validate(ActionConfig.from_mapping(data)):
+        if found.severity == "error":
+            line = f" (line {found.line})" if found.line else ""
+            suggestion = f" {found.suggestion}" if found.suggestion else ""
+            path = f"{prefix}{found.path}" if found.path else place or "action_type"
+            problems.setdefault(path, []).append(f"{found.message}{line}{suggestion}")
+    return problems
+
+
+def check_actions(actions: Sequence[Mapping[str, Any]]) -> Problems:
+    """The same for a workflow's list of actions."""
+    problems: Problems = {}
+    for index, action in enumerate(actions):
+        problems |= check_action(action, f"actions[{index}]")
+    return problems
+
+
+def check_name(organizer_id: int, name: str, workflow: Workflow | None = None) -> Problems:
+    """Whether another workflow of this organizer has the name."""
+    others = Workflow.objects.filter(organizer_id=organizer_id, name=name)
+    if workflow is not None:
+        others = others.exclude(pk=workflow.pk)
+    return {"name": [f"Another workflow of yours is named {name!r}."]} if others.exists() else {}
