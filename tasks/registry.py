@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from tasks import engine
+from tasks import engine, maintenance
+
+__all__ = ["engine", "maintenance"]
 
 engine.register_activities()

@@ -1,0 +1,120 @@
+"""Alerts: opened once per problem, mailed to the organizer and the admins, closed when the problem has ended."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Collection
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+
+from automation import clock
+from automation.durable import canvas
+from automation.models import Alert, Channel, NotificationLog, NotificationStatus, Severity, User
+from automation.providers.email import Email, EmailFailed, EmailRefused, MailConnection, send
+
+logger = logging.getLogger(__name__)
+
+MAIL_TASK = "send_alert_mails"
+MAIL_BATCH = 100
+"""Alerts mailed in one go."""
+
+
+def open_alert(
+    kind: str,
+    key: str,
+    message: str,
+    *,
+    severity: Severity = Severity.WARNING,
+    workflow_id: uuid.UUID | None = None,
+    execution_id: uuid.UUID | None = None,
+) -> Alert | None:
+    """Open an alert; None where one is open for this kind and key, whose message is then brought up to date."""
+    alert = Alert(
+        kind=kind, key=key, message=message, severity=severity, workflow_id=workflow_id, execution_id=execution_id
+    )
+    with transaction.atomic():
+        # A constraint allows one open alert per kind and key: of two processes that find the problem, one opens it.
+        Alert.objects.bulk_create([alert], ignore_conflicts=True)
+        if not Alert.objects.filter(pk=alert.pk).exists():
+            Alert.objects.filter(kind=kind, key=key, closed_at=None).update(message=message, severity=severity)
+            return None
+        transaction.on_commit(lambda: canvas.send(MAIL_TASK, []))
+    logger.warning("alert opened: %s", message)
+    return alert
+
+
+def close_alert(kind: str, key: str) -> bool:
+    """Close the open alert of this kind and key; False where there is none."""
+    return bool(Alert.objects.filter(kind=kind, key=key, closed_at=None).update(closed_at=clock.now()))
+
+
+def close_all_but(kind: str, keys: Collection[str]) -> int:
+    """Close the open alerts of a kind whose problem was looked for and not found; returns how many."""
+    return Alert.objects.filter(kind=kind, closed_at=None).exclude(key__in=keys).update(closed_at=clock.now())
+
+
+def mail_open_alerts() -> int:
+    """Mail the alerts that were not mailed yet, however they were opened; returns how many mails went out.
+
+    What fails for now is tried again with the next call. A recipient who has got the mail does not get it again, and
+    one who is refused for good holds nobody up.
+    """
+    sent = 0
+    alerts = Alert.objects.filter(mailed_at=None, closed_at=None).select_related("workflow__organizer")
+    with MailConnection() as connection:
+        for alert in alerts.order_by("opened_at")[:MAIL_BATCH]:
+            results = [_mail(alert, recipient, connection) for recipient in _recipients(alert)]
+            sent += results.count(NotificationStatus.SENT)
+            if NotificationStatus.PENDING not in results:
+                Alert.objects.filter(pk=alert.pk).update(mailed_at=clock.now())
+    return sent
+
+
+def _recipients(alert: Alert) -> list[User]:
+    """The workflow's organizer, and the admins."""
+    concerned = Q(is_superuser=True)
+    if alert.workflow is not None:
+        concerned |= Q(pk=alert.workflow.organizer_id)
+    return list(User.objects.filter(concerned, is_active=True).order_by("pk"))
+
+
+def _mail(alert: Alert, recipient: User, connection: MailConnection) -> NotificationStatus | None:
+    """Send to one; None where it had been sent before, and PENDING where it is to be tried again."""
+    name = alert.workflow.name if alert.workflow else ""
+    link = f"{settings.PUBLIC_URL}/workflows/{alert.workflow_id}/" if alert.workflow else settings.PUBLIC_URL
+    email = Email(
+        to=recipient.email,
+        subject=f"[Weir] {alert.get_severity_display()}: {alert.message}"[:200],
+        text="\n".join(
+            [alert.message, "", *([f"Workflow: {name}"] if name else []), f"Since: {alert.opened_at:%F %T} UTC", link]
+        ),
+        idempotency_key=f"alert:{alert.pk}",
+    )
+    log, created = NotificationLog.objects.get_or_create(
+        channel=Channel.EMAIL,
+        recipient=recipient.email,
+        provider_id=email.message_id,
+        defaults={
+            "organizer": recipient,
+            "execution_id": alert.execution_id,
+            "subject": email.subject,
+            "body": email.text,
+        },
+    )
+    if not created and log.status != NotificationStatus.PENDING:
+        return None
+    log.attempts += 1
+    try:
+        send(email, connection)
+    except EmailRefused as error:
+        log.status, log.error = NotificationStatus.FAILED, error.message
+    except EmailFailed as error:
+        log.error = error.message
+        logger.warning("the alert %s could not be mailed to %s: %s", alert.pk, recipient.email, error.message)
+    else:
+        log.status, log.error, log.sent_at = NotificationStatus.SENT, "", clock.now()
+    log.save(update_fields=["attempts", "status", "error", "sent_at"])
+    return NotificationStatus(log.status)

@@ -1,0 +1,236 @@
+"""Workflows that do badly: found from their runs, and told by alerts that end with the problem."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.db.models import Count, DurationField, ExpressionWrapper, F, Q, Sum
+
+from automation import clock
+from automation.actions.config import ActionConfig
+from automation.actions.registry import UnknownActionType, registry
+from automation.models import (
+    ExecutionStatus,
+    ExecutionStep,
+    Severity,
+    StepKind,
+    StepStatus,
+    Workflow,
+    WorkflowAction,
+    WorkflowExecution,
+)
+from automation.services import alerts, rollup
+
+WINDOW = dt.timedelta(hours=24)
+HISTORY = dt.timedelta(days=30)
+MIN_RUNS = 3
+"""Runs in the window below which nothing is said about a workflow."""
+MIN_HISTORY = 20
+"""Runs before the window below which a workflow has no habits to differ from."""
+MAX_FAILURE_RATE = 0.5
+MAX_AVERAGE_SECONDS = 60.0
+ANOMALY_RATE = 0.25
+"""How much higher than in its history a workflow's failure rate is when that is an anomaly."""
+ANOMALY_SLOWNESS = 3.0
+"""How many times longer than in its history a workflow's runs take when that is an anomaly …"""
+ANOMALY_SECONDS = 5.0
+"""… and how many seconds longer, at least."""
+
+FAILURE_RATE, SLOW, SERVICE, ANOMALY, CONFIGURATION = "failure_rate", "slow", "service", "anomaly", "configuration"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing to tell: an alert of this kind and key."""
+
+    kind: str
+    key: str
+    message: str
+    severity: Severity = Severity.WARNING
+    workflow_id: uuid.UUID | None = None
+
+
+@dataclass
+class Runs:
+    """A workflow's runs in some time. `work`: seconds that their activities ran, without waits, queues and retries."""
+
+    total: int = 0
+    failed: int = 0
+    work: float = 0.0
+
+    @property
+    def failure_rate(self) -> float:
+        return self.failed / self.total if self.total else 0.0
+
+    @property
+    def average(self) -> float:
+        return self.work / self.total if self.total else 0.0
+
+
+def monitor(now: dt.datetime | None = None) -> list[Problem]:
+    """Look at the last 24 hours, open an alert for each problem and close those whose problem has ended."""
+    now = now or clock.now()
+    recent = runs_between(now - WINDOW, now)
+    names = dict(Workflow.objects.filter(id__in=recent).values_list("id", "name"))
+    problems = [problem for id_, runs in recent.items() for problem in _judge(id_, names.get(id_, str(id_)), runs)]
+    known = {problem.workflow_id for problem in problems}
+    history = runs_between(now - WINDOW - HISTORY, now - WINDOW)
+    for id_, runs in recent.items():
+        if id_ not in known and id_ in history:
+            problems += _compare(id_, names.get(id_, str(id_)), runs, history[id_])
+    problems += failing_services(now)
+    _tell(problems, (FAILURE_RATE, SLOW, SERVICE, ANOMALY))
+    return problems
+
+
+def _judge(id_: uuid.UUID, name: str, runs: Runs) -> Iterable[Problem]:
+    if runs.total < MIN_RUNS:
+        return
+    if runs.failure_rate > MAX_FAILURE_RATE:
+        message = f"{runs.failed} of {runs.total} runs of {name!r} failed in the last 24 hours."
+        yield Problem(FAILURE_RATE, str(id_), message, Severity.CRITICAL, id_)
+    if runs.average > MAX_AVERAGE_SECONDS:
+        message = f"The runs of {name!r} worked {runs.average:.0f} s on average in the last 24 hours, more than 60 s."
+        yield Problem(SLOW, str(id_), message, workflow_id=id_)
+
+
+def _compare(id_: uuid.UUID, name: str, runs: Runs, before: Runs) -> Iterable[Problem]:
+    if runs.total < MIN_RUNS or before.total < MIN_HISTORY:
+        return
+    if runs.failure_rate > before.failure_rate + ANOMALY_RATE:
+        message = (
+            f"{runs.failure_rate:.0%} of the runs of {name!r} failed in the last 24 hours, "
+            f"{before.failure_rate:.0%} in the 30 days before."
+        )
+        yield Problem(ANOMALY, str(id_), message, workflow_id=id_)
+    elif runs.average > max(before.average * ANOMALY_SLOWNESS, before.average + ANOMALY_SECONDS):
+        message = (
+            f"The runs of {name!r} worked {runs.average:.1f} s on average in the last 24 hours, "
+            f"{before.average:.1f} s in the 30 days before."
+        )
+        yield Problem(ANOMALY, str(id_), message, workflow_id=id_)
+
+
+def runs_between(start: dt.datetime, end: dt.datetime) -> dict[uuid.UUID, Runs]:
+    """The runs that completed or failed in [start, end), by workflow."""
+    ended = WorkflowExecution.objects.filter(
+        workflow__isnull=False, completed_at__gte=start, completed_at__lt=end, status__in=rollup.COUNTED
+    )
+    failed = Count("id", filter=~Q(status=ExecutionStatus.COMPLETED))
+    found = {
+        row["workflow_id"]: Runs(row["total"], row["failed"])
+        for row in ended.order_by().values("workflow_id").annotate(total=Count("id"), failed=failed)
+    }
+    took = ExpressionWrapper(F("completed_at") - F("started_at"), output_field=DurationField())
+    work = (
+        ExecutionStep.objects.filter(
+            execution__in=ended, kind=StepKind.ACTIVITY, completed_at__isnull=False, started_at__isnull=False
+        )
+        .order_by()
+        .values("execution__workflow_id")
+        .annotate(work=Sum(took))
+    )
+    for row in work:
+        found[row["execution__workflow_id"]].work = row["work"].total_seconds()
+    return found
+
+
+def failing_services(now: dt.datetime) -> list[Problem]:
+    """What actions talk to (a webhook's host, the mail server, the SMS provider) and fails more often than not."""
+    ended = WorkflowExecution.objects.filter(
+        workflow__isnull=False, completed_at__gte=now - WINDOW, completed_at__lt=now, status__in=rollup.COUNTED
+    )
+    counts: dict[str, Runs] = defaultdict(Runs)
+    hosts: dict[uuid.UUID, str] = {}
+    steps = (
+        ExecutionStep.objects.filter(
+            execution__in=ended, kind=StepKind.ACTIVITY, status__in=(StepStatus.COMPLETED, StepStatus.FAILED)
+        )
+        .order_by()
+        .values("name", "input", "status")
+        .annotate(count=Count("id"))
+    )
+    rows = [row for row in steps.iterator() if row["name"] in _SERVICES]
+    ids = {rollup.action_id(row["input"]) for row in rows} - {None}
+    for id_, url in WorkflowAction.objects.filter(id__in=ids).exclude(webhook_url="").values_list("id", "webhook_url"):
+        hosts[id_] = urlsplit(url).hostname or url
+    for row in rows:
+        action = rollup.action_id(row["input"])
+        host = hosts.get(action, "") if action is not None else ""
+        runs = counts[f"{_SERVICES[row['name']]} {host}".strip()]
+        runs.total += row["count"]
+        runs.failed += row["count"] if row["status"] == StepStatus.FAILED else 0
+    return [
+        Problem(
+            SERVICE,
+            service[:255],
+            f"{service}: {runs.failed} of {runs.total} calls failed in the last 24 hours.",
+            Severity.CRITICAL,
+        )
+        for service, runs in sorted(counts.items())
+        if runs.total >= MIN_RUNS and runs.failure_rate > MAX_FAILURE_RATE
+    ]
+
+
+_SERVICES = {
+    "execute_email_action": "Email",
+    "execute_sms_action": "SMS",
+    "execute_webhook_action": "Webhook",
+}
+"""What an activity of an action talks to."""
+
+
+def validate_all() -> list[Problem]:
+    """Check the configuration of every active workflow; one alert each, closed when it is in order or off."""
+    problems = []
+    for workflow in Workflow.objects.filter(is_active=True).prefetch_related("actions", "event_types").iterator(100):
+        found = list(_configuration_problems(workflow))
+        if found:
+            message = f"{workflow.name!r} has problems: " + " ".join(found[:5])
+            if len(found) > 5:
+                message += f" And {len(found) - 5} more."
+            problems.append(Problem(CONFIGURATION, str(workflow.id), message, workflow_id=workflow.id))
+    _tell(problems, (CONFIGURATION,))
+    return problems
+
+
+def _configuration_problems(workflow: Workflow) -> Iterable[str]:
+    actions = [action for action in workflow.actions.all() if action.is_active]
+    if not actions:
+        yield "It has no active action: add one, or switch the workflow off."
+    event_types = list(workflow.event_types.all())
+    if event_types and not any(event_type.is_active for event_type in event_types):
+        yield "None of its event types is active: it never starts. Choose another, or none for all."
+    for action in actions:
+        config = ActionConfig.from_mapping({field.attname: getattr(action, field.attname) for field in _FIELDS})
+        try:
+            found = registry.get(action.action_type).validate(config)
+        except UnknownActionType as error:
+            yield f"Action {action.name!r}: {error.message}"
+            continue
+        for problem in found:
+            if problem.severity == "error":
+                place = f" at {problem.path}" if problem.path else ""
+                yield f"Action {action.name!r}{place}: {problem.message} {problem.suggestion}".rstrip(". ") + "."
+
+
+_FIELDS: tuple[Any, ...] = tuple(WorkflowAction._meta.concrete_fields)
+
+
+def _tell(problems: Collection[Problem], kinds: Iterable[str]) -> None:
+    for problem in problems:
+        alerts.open_alert(
+            problem.kind,
+            problem.key,
+            problem.message,
+            severity=problem.severity,
+            workflow_id=problem.workflow_id,
+        )
+    for kind in kinds:
+        alerts.close_all_but(kind, {problem.key for problem in problems if problem.kind == kind})
