@@ -24,7 +24,6 @@ app = App("weir")
 
 def _configure() -> dict[str, Any]:
     from django.conf import settings
-    from kombu import Queue
 
     # Namespaces on one broker see nothing of each other.
     namespace = "" if settings.WORKFLOW_NAMESPACE == "default" else f"{settings.WORKFLOW_NAMESPACE}:"
@@ -57,7 +56,7 @@ def _configure() -> dict[str, Any]:
         "timezone": "UTC",
         "task_default_queue": settings.WORKFLOW_TASK_QUEUE,
         # What a worker consumes that is not told its queues. The domains' queues are made as they are named.
-        "task_queues": [Queue(name, routing_key=name) for name in dict.fromkeys(queues)],
+        "task_queues": [_queue(name) for name in dict.fromkeys(queues)],
         "task_create_missing_queues": True,
         # A publish that fails is not repeated: the row is there, and a sweep publishes again.
         "task_publish_retry": False,
@@ -83,6 +82,12 @@ def _configure() -> dict[str, Any]:
     return config
 
 
+def _queue(name: str, **options: Any) -> Any:
+    from kombu.entity import Queue
+
+    return Queue(name, routing_key=name, **options)  # type: ignore[no-untyped-call]
+
+
 def _redis(visibility_timeout: int, prefix: str) -> dict[str, Any]:
     return {
         "visibility_timeout": visibility_timeout,
@@ -105,16 +110,17 @@ def _redis(visibility_timeout: int, prefix: str) -> dict[str, Any]:
 
 def _rabbitmq(queues: list[str]) -> dict[str, Any]:
     """Quorum queues: replicated, and with a native delay for countdowns, which needs topic exchanges."""
-    from kombu import Exchange, Queue
+    from kombu.entity import Exchange
+
+    def quorum(name: str) -> Any:
+        exchange = Exchange(name, type="topic")  # type: ignore[no-untyped-call]
+        return _queue(name, exchange=exchange, queue_arguments={"x-queue-type": "quorum"})
 
     return {
         "broker_transport_options": {"confirm_publish": True, "connect_timeout": 3, "write_timeout": 3},
         "task_default_queue_type": "quorum",
         "task_default_exchange_type": "topic",
-        "task_queues": [
-            Queue(name, Exchange(name, type="topic"), routing_key=name, queue_arguments={"x-queue-type": "quorum"})
-            for name in dict.fromkeys(queues)
-        ],
+        "task_queues": [quorum(name) for name in dict.fromkeys(queues)],
         "worker_detect_quorum_queues": True,
     }
 

@@ -25,7 +25,7 @@ RETRY_SECONDS = 1.0
 """The pause after a database that did not answer, a broker that did not, and between looks at somebody's lease."""
 
 
-class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]
+class LeasedScheduler(DatabaseScheduler):
     """django-celery-beat's scheduler, which ticks only while it holds the lease "beat"."""
 
     # Publish through the app's pool. A producer of beat's own would wait for a broker that is away, without a tick.
@@ -120,7 +120,7 @@ class LeasedScheduler(DatabaseScheduler):  # type: ignore[misc]
         entry.model.last_run_at = entry.last_run_at
         entry.model.total_run_count = entry.total_run_count
         self._dirty.add(entry.name)
-        heap = [event for event in self._heap or () if event.entry.name != entry.name]
+        heap: list[Any] = [event for event in self._heap or () if event.entry.name != entry.name]
         heap.append(event_t(self._when(entry, RETRY_SECONDS), 5, entry))
         heapq.heapify(heap)
         self._heap = heap

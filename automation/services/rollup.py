@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, QuerySet
@@ -125,7 +126,7 @@ def _was_skipped(output: str) -> bool:
 
 def _add(model: type[ExecutionStatistics], tallies: dict[uuid.UUID, _Tally]) -> None:
     for pk, tally in sorted(tallies.items()):  # in one order everywhere, against deadlocks
-        changes = {
+        changes: dict[str, Any] = {
             "total_executions": F("total_executions") + tally.good + tally.bad,
             "successful_executions": F("successful_executions") + tally.good,
             "failed_executions": F("failed_executions") + tally.bad,
