@@ -121,6 +121,9 @@ class ActionType(ABC):
 
         `custom_keys` are the keys of the event types' questions; None accepts every `custom_{key}`.
         """
+        wrong_kinds = config.wrong_kinds()
+        if wrong_kinds:
+            return [ActionProblem(name, f"Expected {kind}.") for name, kind in wrong_kinds.items()]
         problems = self.check(config, TemplateCheck(custom_keys))
         for found in validate_conditions(config.conditions, custom_keys):
             problems.append(ActionProblem(found.path, found.message, found.suggestion, found.line))
@@ -129,6 +132,8 @@ class ActionType(ABC):
     def preview(self, context: Mapping[str, Any], config: ActionConfig) -> Preview:
         """What `run` would send or change for this context; sends and changes nothing, and raises nothing."""
         preview = Preview(problems=self.validate(config))
+        if config.wrong_kinds():
+            return preview  # there is nothing to render
         try:
             self.show(context, config, preview)
         except templating.TemplateError as error:
@@ -162,9 +167,7 @@ class TemplateCheck:
 
     custom_keys: Collection[str] | None = None
 
-    def __call__(self, path: str, source: Any, *, html: bool = False) -> list[ActionProblem]:
-        if not isinstance(source, str):
-            return [ActionProblem(path, f"Expected text, found {type(source).__name__}.")]
+    def __call__(self, path: str, source: str, *, html: bool = False) -> list[ActionProblem]:
         return [
             ActionProblem(
                 path, found.message, found.suggestion, found.line, "warning" if _is_unknown(found.message) else "error"

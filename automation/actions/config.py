@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+_KINDS: dict[str, tuple[type, str]] = {
+    "str": (str, "text"),
+    "int": (int, "a whole number"),
+    "bool": (bool, "true or false"),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ActionConfig:
@@ -37,3 +43,16 @@ class ActionConfig:
         if "id" in given:
             given["id"] = str(given["id"])
         return cls(**given)
+
+    def wrong_kinds(self) -> dict[str, str]:
+        """The fields whose value is of another kind than its type says, with the kind that is expected: a draft comes
+        as JSON. The JSON fields (conditions, webhook_data, update_booking_fields) are checked where they are used."""
+        wrong: dict[str, str] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            expected = _KINDS.get(str(item.type))
+            if expected is not None and (
+                not isinstance(value, expected[0]) or isinstance(value, bool) is not (expected[0] is bool)
+            ):
+                wrong[item.name] = expected[1]
+        return wrong

@@ -107,7 +107,7 @@ def _write(row: NotificationLog) -> None:
         sent_at=row.sent_at,
         subject=row.subject,
         body=row.body,
-        attempts=F("attempts") + (row.status != NotificationStatus.SUPPRESSED),
+        attempts=F("attempts") + int(row.status != NotificationStatus.SUPPRESSED),
     )
 
 

@@ -95,9 +95,7 @@ class SendEmail(ActionType):
         if not config.message:
             problems.append(ActionProblem("message", "A message is required."))
         else:
-            problems += templates(
-                "message", config.message, html=isinstance(config.message, str) and is_html(config.message)
-            )
+            problems += templates("message", config.message, html=is_html(config.message))
         if config.subject:
             problems += templates("subject", config.subject)
         else:
