@@ -78,7 +78,8 @@ def main() -> None:
                     supervisor.stop(GRACE_SECONDS)
                 if redis is not None:
                     redis.stop(timeout=2.0)
-                console.say("weir", "stopped; nothing is left running")
+                if supervisor is not None:
+                    console.say("weir", "stopped; nothing is left running")
     except Stop:
         pass
     except EmbeddedServerError as error:
