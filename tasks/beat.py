@@ -120,7 +120,8 @@ class LeasedScheduler(DatabaseScheduler):
         entry.model.last_run_at = entry.last_run_at
         entry.model.total_run_count = entry.total_run_count
         self._dirty.add(entry.name)
-        heap: list[Any] = [event for event in self._heap or () if event.entry.name != entry.name]
-        heap.append(event_t(self._when(entry, RETRY_SECONDS), 5, entry))
-        heapq.heapify(heap)
-        self._heap = heap
+        events: list[Any] = [*(self._heap or ())]
+        events = [event for event in events if event.entry.name != entry.name]
+        events.append(event_t(self._when(entry, RETRY_SECONDS), 5, entry))
+        heapq.heapify(events)
+        self.__dict__["_heap"] = events

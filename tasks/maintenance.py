@@ -6,7 +6,7 @@ from celery import shared_task
 from django.db import close_old_connections
 
 from automation.durable import sweeping
-from automation.services import alerts, maintenance, monitoring, rollup
+from automation.services import alerts, maintenance, monitoring
 
 MINUTES = 60
 
@@ -16,13 +16,6 @@ def sweep() -> str:
     """Find rows whose message was lost, whose worker died, or which have come due, and put them on their way."""
     _fresh()
     return "swept" if sweeping.sweep_alone() else "somebody else did"
-
-
-@shared_task(name="roll_up_statistics", time_limit=10 * MINUTES)
-def roll_up_statistics() -> str:
-    """Add the runs that ended since to the statistics of their workflows."""
-    _fresh()
-    return f"{rollup.roll_up()} runs counted"
 
 
 @shared_task(name="cleanup_old_workflow_executions", time_limit=6 * 60 * MINUTES)

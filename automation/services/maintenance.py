@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from automation import clock
 from automation.models import ENDED_STATUSES, ExecutionStep, WorkerHeartbeat, WorkflowExecution
-from automation.services import rollup
+from automation.services import statistics
 
 KEEP_EXECUTIONS = dt.timedelta(days=90)
 KEEP_NODES = dt.timedelta(days=1)
@@ -28,22 +28,19 @@ def delete_old_executions(older_than: dt.timedelta = KEEP_EXECUTIONS) -> int:
     old = WorkflowExecution.objects.filter(
         created_at__lt=before, completed_at__lt=before, status__in=ENDED_STATUSES
     ).order_by("created_at")
+    # Runs that are not in their workflow's statistics stay until they are.
+    statistics.roll_up_all()
+    old = old.filter(Q(counted=True) | Q(workflow=None))
     total = 0
-    while True:
-        ids = list(old.values_list("id", flat=True)[:BATCH])
-        if not ids:
-            return total
+    while ids := list(old.values_list("id", flat=True)[:BATCH]):
         with transaction.atomic():
-            batch = WorkflowExecution.objects.filter(id__in=ids, completed_at__lt=before)
-            rollup.count_locked(rollup.uncounted().filter(id__in=ids).order_by("id"))
-            # Statistics that another process is adding are waited for; what was reopened meanwhile is left out.
-            counted = Q(counted=True) | Q(workflow=None)
-            going = list(batch.filter(counted).select_for_update().order_by("id").values_list("id", flat=True))
+            # What was reopened meanwhile is left out.
+            batch = WorkflowExecution.objects.filter(id__in=ids, completed_at__lt=before).select_for_update()
+            going = list(batch.order_by("id").values_list("id", flat=True))
             ExecutionStep.objects.filter(execution_id__in=going).delete()
             WorkflowExecution.objects.filter(id__in=going).delete()
         total += len(going)
-        if not going:
-            return total
+    return total
 
 
 def forget_nodes(older_than: dt.timedelta = KEEP_NODES) -> int:

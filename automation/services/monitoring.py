@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -25,7 +26,7 @@ from automation.models import (
     WorkflowAction,
     WorkflowExecution,
 )
-from automation.services import alerts, rollup
+from automation.services import alerts
 
 WINDOW = dt.timedelta(hours=24)
 HISTORY = dt.timedelta(days=30)
@@ -41,6 +42,9 @@ ANOMALY_SLOWNESS = 3.0
 """How many times longer than in its history a workflow's runs take when that is an anomaly …"""
 ANOMALY_SECONDS = 5.0
 """… and how many seconds longer, at least."""
+
+_ENDED_BY_ITSELF = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT)
+"""A run that somebody cancelled or terminated says nothing about how well its workflow works."""
 
 FAILURE_RATE, SLOW, SERVICE, ANOMALY, CONFIGURATION = "failure_rate", "slow", "service", "anomaly", "configuration"
 
@@ -120,7 +124,7 @@ def _compare(id_: uuid.UUID, name: str, runs: Runs, before: Runs) -> Iterable[Pr
 def runs_between(start: dt.datetime, end: dt.datetime) -> dict[uuid.UUID, Runs]:
     """The runs that completed or failed in [start, end), by workflow."""
     ended = WorkflowExecution.objects.filter(
-        workflow__isnull=False, completed_at__gte=start, completed_at__lt=end, status__in=rollup.COUNTED
+        workflow__isnull=False, completed_at__gte=start, completed_at__lt=end, status__in=_ENDED_BY_ITSELF
     )
     failed = Count("id", filter=~Q(status=ExecutionStatus.COMPLETED))
     found = {
@@ -144,7 +148,7 @@ def runs_between(start: dt.datetime, end: dt.datetime) -> dict[uuid.UUID, Runs]:
 def failing_services(now: dt.datetime) -> list[Problem]:
     """What actions talk to (a webhook's host, the mail server, the SMS provider) and fails more often than not."""
     ended = WorkflowExecution.objects.filter(
-        workflow__isnull=False, completed_at__gte=now - WINDOW, completed_at__lt=now, status__in=rollup.COUNTED
+        workflow__isnull=False, completed_at__gte=now - WINDOW, completed_at__lt=now, status__in=_ENDED_BY_ITSELF
     )
     counts: dict[str, Runs] = defaultdict(Runs)
     hosts: dict[uuid.UUID, str] = {}
@@ -157,11 +161,11 @@ def failing_services(now: dt.datetime) -> list[Problem]:
         .annotate(count=Count("id"))
     )
     rows = [row for row in steps.iterator() if row["name"] in _SERVICES]
-    ids = {rollup.action_id(row["input"]) for row in rows} - {None}
+    ids = {id_ for row in rows if (id_ := _action_id(row["input"])) is not None}
     for id_, url in WorkflowAction.objects.filter(id__in=ids).exclude(webhook_url="").values_list("id", "webhook_url"):
         hosts[id_] = urlsplit(url).hostname or url
     for row in rows:
-        action = rollup.action_id(row["input"])
+        action = _action_id(row["input"])
         host = hosts.get(action, "") if action is not None else ""
         runs = counts[f"{_SERVICES[row['name']]} {host}".strip()]
         runs.total += row["count"]
@@ -184,6 +188,14 @@ _SERVICES = {
     "execute_webhook_action": "Webhook",
 }
 """What an activity of an action talks to."""
+
+
+def _action_id(arguments: str) -> uuid.UUID | None:
+    """The action in an activity's arguments, `[{"action_id": "…"}]`; None for an activity that is no action."""
+    try:
+        return uuid.UUID(json.loads(arguments)[0]["action_id"])
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def validate_all() -> list[Problem]:
