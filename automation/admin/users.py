@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from django import forms
 from django.contrib import admin
@@ -12,12 +12,14 @@ from django.contrib.auth.forms import BaseUserCreationForm, UserChangeForm
 from automation.models import User
 
 if TYPE_CHECKING:
-    _Creation, _Change, _Admin = BaseUserCreationForm[User], UserChangeForm[User], DjangoUserAdmin[User]
+    CreationForm = BaseUserCreationForm[User]
+    ChangeForm = UserChangeForm[User]
+    PersonAdmin = DjangoUserAdmin[User]
 else:
-    _Creation, _Change, _Admin = BaseUserCreationForm, UserChangeForm, DjangoUserAdmin
+    CreationForm, ChangeForm, PersonAdmin = BaseUserCreationForm, UserChangeForm, DjangoUserAdmin
 
 
-class NewUserForm(_Creation):
+class NewUserForm(CreationForm):
     class Meta:
         model = User
         fields = ("email",)
@@ -31,7 +33,7 @@ class NewUserForm(_Creation):
         return email
 
 
-class UserForm(_Change):
+class UserForm(ChangeForm):
     class Meta:
         model = User
         fields = "__all__"
@@ -45,7 +47,7 @@ class UserForm(_Change):
 
 
 @admin.register(User)
-class UserAdmin(_Admin):
+class UserAdmin(PersonAdmin):
     form = UserForm
     add_form = NewUserForm
     list_display = ("email", "first_name", "last_name", "company", "timezone", "is_active", "is_staff", "last_login")
@@ -54,10 +56,10 @@ class UserAdmin(_Admin):
     ordering = ("email",)
     date_hierarchy = "date_joined"
     readonly_fields = ("last_login", "date_joined")
-    fieldsets: Any = (
+    fieldsets = (
         (None, {"fields": ("email", "password")}),
         ("Person", {"fields": ("first_name", "last_name", "company", "phone", "timezone")}),
         ("Permissions", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
-    add_fieldsets: Any = ((None, {"classes": ("wide",), "fields": ("email", "password1", "password2")}),)
+    add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "password1", "password2")}),)

@@ -74,7 +74,7 @@ class PreconditionFailed(WeirError):
 def describe(exc: Exception) -> Problem:
     """The problem that an exception stands for."""
     if isinstance(exc, WeirError):
-        return Problem(exc.code, exc.message, exc.status, exc.fields)
+        return Problem(exc.code, _with_place(exc), exc.status, exc.fields)
     if isinstance(exc, drf_errors.APIException):
         return _of_drf(exc)
     if isinstance(exc, django_errors.ValidationError):
@@ -97,6 +97,12 @@ def describe(exc: Exception) -> Problem:
         message = "The database does not answer at present; try again."
         return Problem("unavailable", message, 503, headers={"Retry-After": "5"})
     return Problem("internal", "Something went wrong on our side; it has been recorded.", 500)
+
+
+def _with_place(exc: WeirError) -> str:
+    """The error's message, which names the first of the fields at fault if it did not by itself."""
+    told = any(problem in exc.message for found in exc.fields.values() for problem in found)
+    return exc.message if told or not exc.fields else f"{exc.message} {summary(exc.fields)}"
 
 
 def _of_drf(exc: drf_errors.APIException) -> Problem:

@@ -8,6 +8,10 @@ from typing import Any
 from rest_framework.renderers import JSONRenderer
 
 
+class _Escaping(JSONRenderer):
+    ensure_ascii = True
+
+
 class SafeJSONRenderer(JSONRenderer):
     """JSON in UTF-8; a document that holds half of a surrogate pair, which has no UTF-8, in ASCII with escapes.
 
@@ -23,6 +27,4 @@ class SafeJSONRenderer(JSONRenderer):
         try:
             return super().render(data, accepted_media_type, renderer_context)
         except UnicodeEncodeError:
-            escaping = JSONRenderer()
-            escaping.ensure_ascii = True
-            return escaping.render(data, accepted_media_type, renderer_context)
+            return _Escaping().render(data, accepted_media_type, renderer_context)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
@@ -39,14 +39,14 @@ class ErrorSerializer(serializers.Serializer[Any]):
 class EnvelopeSchema(AutoSchema):
     """Adds the error envelope to every operation that can meet with one."""
 
-    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+    def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         if direction != "response":
             return bodies
         for status in self._possible_errors():
             if status not in bodies:
                 response = OpenApiResponse(ErrorSerializer, description=_MEANINGS[status])
-                bodies[status] = self._get_response_for_code(response, status)
+                bodies[status] = self._get_response_for_code(response, status)  # type: ignore[no-untyped-call]
         return bodies
 
     def _possible_errors(self) -> list[str]:
@@ -65,7 +65,7 @@ class EnvelopeSchema(AutoSchema):
         return errors
 
 
-class TokenScheme(OpenApiAuthenticationExtension):
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "automation.api.authentication.TokenAuthentication"
     name = "token"
 
@@ -78,7 +78,7 @@ class TokenScheme(OpenApiAuthenticationExtension):
         }
 
 
-class SessionScheme(OpenApiAuthenticationExtension):
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "automation.api.authentication.SessionAuthentication"
     name = "session"
 

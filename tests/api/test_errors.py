@@ -132,7 +132,7 @@ def test_it_answers_what_nobody_foresaw(
     problem = problem_of(response, status, code)
     assert "hunter2" not in response.content.decode()
     if isinstance(raised, Conflict):
-        assert problem == {"code": "conflict", "message": "Not now.", "fields": {"state": ["No."]}}
+        assert problem == {"code": "conflict", "message": "Not now. state: No.", "fields": {"state": ["No."]}}
 
 
 def test_it_answers_what_django_refuses_before_any_view(anonymous: APIClient) -> None:

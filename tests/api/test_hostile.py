@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.test import override_settings
-from pytest_django.fixtures import SettingsWrapper
 from rest_framework.test import APIClient
 
 from automation.models import Booking, EventType, Workflow, WorkflowExecution
@@ -57,7 +56,7 @@ ODD_PARAMETERS = [
 
 
 @pytest.fixture(autouse=True)
-def _no_throttles(settings: SettingsWrapper) -> None:
+def _no_throttles(settings: Any) -> None:
     settings.API_THROTTLE_USER = "off"
 
 

@@ -26,7 +26,7 @@ _ELSEWHERE = {
 class MomentField(serializers.DateTimeField):
     """A moment in ISO 8601 from 2000 to 2200; without an offset it is UTC."""
 
-    def to_internal_value(self, value: Any) -> dt.datetime:  # type: ignore[override]
+    def to_internal_value(self, value: Any) -> dt.datetime:
         moment: dt.datetime = super().to_internal_value(value)
         if not EARLIEST <= moment < LATEST:
             raise serializers.ValidationError(f"{value} is out of range: expected a year from 2000 to 2199.")
@@ -70,7 +70,7 @@ class BookingSerializer(serializers.ModelSerializer[Booking]):
             "created_at",
             "updated_at",
         )
-        read_only_fields = (
+        read_only_fields: tuple[str, ...] = (
             "id",
             "organizer",
             "status",

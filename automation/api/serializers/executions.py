@@ -53,7 +53,7 @@ class ExecutionSerializer(serializers.ModelSerializer[WorkflowExecution]):
 
     class Meta:
         model = WorkflowExecution
-        fields = (
+        fields: tuple[str, ...] = (
             "id",
             "workflow",
             "workflow_name",
@@ -74,7 +74,7 @@ class ExecutionSerializer(serializers.ModelSerializer[WorkflowExecution]):
             "input",
             "result",
         )
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
     def get_workflow_name(self, execution: WorkflowExecution) -> str:
         return execution.workflow.name if execution.workflow is not None else execution.definition

@@ -18,6 +18,9 @@ STATISTICS = ("total_executions", "successful_executions", "failed_executions", 
 class ActionSerializer(serializers.ModelSerializer[WorkflowAction]):
     """One action; which fields it needs depends on its `action_type` (see `workflows/action-types/`)."""
 
+    name = serializers.CharField(
+        max_length=200, required=False, allow_blank=True, help_text="Made from the action type where none is given."
+    )
     order = serializers.IntegerField(
         min_value=0,
         max_value=100_000,
@@ -88,7 +91,7 @@ class WorkflowSerializer(serializers.ModelSerializer[Workflow]):
 
     event_types = EventTypesField(required=False, help_text="Empty: all of the organizer's event types.")
     delay_minutes = serializers.IntegerField(min_value=0, max_value=MAX_DELAY, required=False)
-    actions = NestedActionSerializer(many=True, required=False, max_length=MAX_ACTIONS)
+    actions = NestedActionSerializer(many=True, required=False, max_length=MAX_ACTIONS)  # type: ignore[call-arg]
     success_rate = serializers.FloatField(source="get_success_rate", read_only=True, help_text="Percent.")
 
     class Meta:

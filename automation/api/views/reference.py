@@ -28,7 +28,7 @@ class ContextFieldSerializer(serializers.Serializer[Any]):
 
 class OperatorSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
     value_kind = serializers.CharField(help_text="What a rule's value has to be.")
 
 
