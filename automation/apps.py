@@ -9,3 +9,8 @@ class AutomationConfig(AppConfig):
     name = "automation"
     default_auto_field = "django.db.models.BigAutoField"
     verbose_name = "Weir"
+
+    def ready(self) -> None:
+        from automation.services import booking_events
+
+        booking_events.connect()

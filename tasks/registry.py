@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tasks import engine, maintenance
+from tasks import automation, engine, maintenance
 
-__all__ = ["engine", "maintenance"]
+__all__ = ["automation", "engine", "maintenance"]
 
 engine.register_activities()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -161,6 +162,13 @@ def revive_planned(moves: Sequence[tuple[uuid.UUID, dt.datetime, uuid.UUID | Non
         )
         _send_soon(rows, now)
     return len(rows)
+
+
+def rebase_planned(executions: QuerySet[WorkflowExecution], version: uuid.UUID, args: tuple[Any, ...]) -> int:
+    """Have those of `executions` that have not begun run this version, with these arguments; returns how many will."""
+    return executions.filter(status=ExecutionStatus.PENDING, started_at=None).update(
+        version_id=version, input=payloads.encode(list(args), "arguments of a planned workflow")
+    )
 
 
 def deliver(row: WorkflowExecution, kind: str, name: str, text: str, now: dt.datetime) -> int:
