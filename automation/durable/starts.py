@@ -55,11 +55,17 @@ def start_many(new: Sequence[NewExecution]) -> list[uuid.UUID]:
 
 def record_cancelled(new: NewExecution, reason: str) -> uuid.UUID | None:
     """Write an execution that is not to run, as cancelled with its reason; None when it exists already."""
+    written = record_all_cancelled([(new, reason)])
+    return written[0] if written else None
+
+
+def record_all_cancelled(new: Sequence[tuple[NewExecution, str]]) -> list[uuid.UUID]:
+    """`record_cancelled` for many, each with its reason; returns the ids of those written."""
     now = clock.now()
-    row = _row(new, now)
-    row.status, row.due, row.error_message, row.completed_at = ExecutionStatus.CANCELLED, None, reason, now
-    written = _insert([row])
-    return written[0].id if written else None
+    rows = [_row(one, now) for one, _ in new]
+    for row, (_, reason) in zip(rows, new, strict=True):
+        row.status, row.due, row.error_message, row.completed_at = ExecutionStatus.CANCELLED, None, reason, now
+    return [row.id for row in _insert(rows)]
 
 
 def _row(new: NewExecution, now: dt.datetime) -> WorkflowExecution:

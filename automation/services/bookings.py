@@ -1,13 +1,15 @@
 """Bookings: making, moving and ending them. What follows for automations follows from the row (`Booking.save`).
 
 Every function takes who does it (`actor`: an email, or a channel) for the audit log and the way in (`source`: api,
-admin, web, cal.com …) for the event. They lock the row, so that two changes at once are one after the other.
+admin, web, cal.com …) for the event; without a source, the cause in effect holds (`automation.causes`). They lock the
+row, so that two changes at once are one after the other.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +17,7 @@ from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 
-from automation.causes import caused_by
+from automation.causes import caused_by, current_cause
 from automation.errors import Conflict, InvalidInput, NotFound
 from automation.models import Booking, BookingAuditLog, BookingStatus, EventType
 
@@ -50,7 +52,7 @@ def create(
     start_time: dt.datetime,
     end_time: dt.datetime | None = None,
     actor: str = "",
-    source: str = "code",
+    source: str = "",
     **fields: Any,
 ) -> Booking:
     """A confirmed booking with the event type's organizer; its end follows from the event type's duration.
@@ -72,13 +74,13 @@ def create(
         **fields,
     )
     _refuse(problems or _field_problems(booking))
-    with transaction.atomic(), caused_by(source):
+    with transaction.atomic(), _because_of(source):
         booking.save()
-        _audit(booking, "created", actor or source, {}, _values(booking))
+        _audit(booking, "created", actor or current_cause().source, {}, _values(booking))
     return booking
 
 
-def update(booking_id: UUID, *, actor: str = "", source: str = "code", **changes: Any) -> Booking:
+def update(booking_id: UUID, *, actor: str = "", source: str = "", **changes: Any) -> Booking:
     """Change some of `EDITABLE`. Raises InvalidInput with the problems by field."""
     _refuse_unknown(changes, EDITABLE)
 
@@ -96,7 +98,7 @@ def reschedule(
     end_time: dt.datetime | None = None,
     *,
     actor: str = "",
-    source: str = "code",
+    source: str = "",
 ) -> Booking:
     """Move a confirmed booking; without an end it keeps its length. The same time again changes nothing.
 
@@ -112,18 +114,18 @@ def reschedule(
     return _change(booking_id, "rescheduled", change, actor, source)
 
 
-def cancel(booking_id: UUID, reason: str = "", *, actor: str = "", source: str = "code") -> Booking:
+def cancel(booking_id: UUID, reason: str = "", *, actor: str = "", source: str = "") -> Booking:
     """Cancel a confirmed booking. Raises Conflict for one that is over."""
 
     def change(booking: Booking) -> None:
         _require(booking, "cancelled", BookingStatus.CONFIRMED)
         booking.status, booking.cancellation_reason = BookingStatus.CANCELLED, reason
-        booking.cancelled_by = (actor or source)[:254]
+        booking.cancelled_by = (actor or current_cause().source)[:254]
 
     return _change(booking_id, "cancelled", change, actor, source)
 
 
-def complete(booking_id: UUID, *, actor: str = "", source: str = "code") -> Booking:
+def complete(booking_id: UUID, *, actor: str = "", source: str = "") -> Booking:
     """The meeting took place. A no-show can be corrected to this; raises Conflict for other ends."""
 
     def change(booking: Booking) -> None:
@@ -133,7 +135,7 @@ def complete(booking_id: UUID, *, actor: str = "", source: str = "code") -> Book
     return _change(booking_id, "completed", change, actor, source)
 
 
-def no_show(booking_id: UUID, *, actor: str = "", source: str = "code") -> Booking:
+def no_show(booking_id: UUID, *, actor: str = "", source: str = "") -> Booking:
     """The invitee did not come. A completed booking can be corrected to this; raises Conflict for other ends."""
 
     def change(booking: Booking) -> None:
@@ -145,7 +147,7 @@ def no_show(booking_id: UUID, *, actor: str = "", source: str = "code") -> Booki
 
 def _change(booking_id: UUID, action: str, change: Callable[[Booking], None], actor: str, source: str) -> Booking:
     """Apply `change` to the row under lock, and save and audit what it changed."""
-    with transaction.atomic(), caused_by(source):
+    with transaction.atomic(), _because_of(source):
         booking = Booking.objects.select_for_update().filter(pk=booking_id).first()
         if booking is None:
             raise NotFound(f"There is no booking {booking_id}.")
@@ -156,8 +158,12 @@ def _change(booking_id: UUID, action: str, change: Callable[[Booking], None], ac
         if changed:
             booking.save()
             old, new = ({name: values[name] for name in changed} for values in (before, after))
-            _audit(booking, action, actor or source, old, new)
+            _audit(booking, action, actor or current_cause().source, old, new)
     return booking
+
+
+def _because_of(source: str) -> AbstractContextManager[object]:
+    return caused_by(source) if source else nullcontext()
 
 
 def _values(booking: Booking) -> dict[str, Any]:

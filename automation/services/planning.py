@@ -188,7 +188,7 @@ def _carry_out(decided: Sequence[tuple[_Pair, Decision]], depths: Mapping[UUID, 
     for workflow_id, times in revivals.items():
         done.revived += _revive(by_id[workflow_id], times)
     done.started = len(starts.start_many(new)) if new else 0
-    done.recorded = sum(1 for execution, reason in late if starts.record_cancelled(execution, reason))
+    done.recorded = len(starts.record_all_cancelled(late)) if late else 0
     return done
 
 
