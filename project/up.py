@@ -7,13 +7,12 @@ says otherwise. Then the Procfile runs under `project.supervisor`, until Ctrl-C.
 from __future__ import annotations
 
 import fcntl
+import http.client
 import io
 import os
 import signal
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -180,11 +179,10 @@ def run(supervisor: Supervisor, console: Console, began: float) -> None:
 
     # Where it listens on all interfaces, this one is among them.
     host = "127.0.0.1" if os.environ["HOST"] in ("0.0.0.0", "::") else os.environ["HOST"]  # noqa: S104
-    page = f"http://{host}:{settings.PORT}/"
-    if _until(lambda: _answers(page), READY_SECONDS):
+    if _until(lambda: _answers(host, settings.PORT), READY_SECONDS):
         console.say("weir", f"first page after {time.monotonic() - began:.1f} s")
     else:
-        console.say("weir", f"{page} does not answer; the lines of 'web' above say why")
+        console.say("weir", f"nothing good comes from port {settings.PORT}; the lines of 'web' above say why")
     if supervisor.wait_for_line("worker", " ready.", READY_SECONDS):
         try:
             call_command("run_demo", stdout=_Said(console, "demo"))
@@ -231,14 +229,16 @@ class _Said(io.TextIOBase):
         return len(text)
 
 
-def _answers(url: str) -> bool:
+def _answers(host: str, port: int) -> bool:
+    """Whether the web process gives its front page or a redirect (not followed: some pages take a second)."""
+    connection = http.client.HTTPConnection(host, port, timeout=10)
     try:
-        with urllib.request.urlopen(url, timeout=5):  # noqa: S310 (our own, http)
-            return True
-    except urllib.error.HTTPError as answer:
-        return answer.code < 500
-    except OSError:
+        connection.request("GET", "/")
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
 
 
 def _until(condition: Callable[[], bool], timeout: float) -> bool:
