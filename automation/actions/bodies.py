@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
-from html.parser import HTMLParser
+from html import escape, unescape
 from typing import Any
 
 from automation.rules import templating
@@ -26,7 +25,12 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 _BLOCKS = frozenset(
     ("p", "div", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "table", "tr", "blockquote", "pre", "center", "hr")
 )
-_HIDDEN = frozenset(("style", "script", "head", "title"))
+_HIDDEN = ("style", "script", "head", "title")
+_HIDDEN_ENDS = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in _HIDDEN}
+_NAME = re.compile(r"<(/?)([a-zA-Z!?][a-zA-Z0-9]*)")
+_HREF = re.compile(r"\shref\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"']+)", re.IGNORECASE)
+_ALT = re.compile(r"\salt\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"']+)", re.IGNORECASE)
+_SPACES = re.compile(r"\s+")
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,7 @@ def html_of(text: str) -> str:
 def text_of(html: str) -> str:
     """HTML as plain text: blocks and lines on lines of their own, a link's address behind its words."""
     reader = _TextReader()
-    reader.feed(html)
-    reader.close()
+    reader.read(html)
     lines = (line.strip() for line in "".join(reader.pieces).split("\n"))
     return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
 
@@ -83,40 +86,76 @@ def _unix(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-class _TextReader(HTMLParser):
+class _TextReader:
+    """Reads from left to right and never back: the standard library's parser takes quadratic time for `<p <p <p …`."""
+
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
         self.pieces: list[str] = []
-        self._hidden = 0
         self._links: list[tuple[str, int]] = []
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _HIDDEN:
-            self._hidden += 1
-        elif tag == "br":
-            self.pieces.append("\n")
-        elif tag == "li":
-            self.pieces.append("\n- ")
-        elif tag in _BLOCKS:
-            self.pieces.append("\n\n" if tag != "tr" else "\n")
-        elif tag in ("td", "th"):
-            self.pieces.append(" ")
-        elif tag == "a":
-            self._links.append((dict(attrs).get("href") or "", len(self.pieces)))
-        elif tag == "img" and (alt := dict(attrs).get("alt")):
-            self.pieces.append(alt)
+    def read(self, html: str) -> None:
+        position = 0
+        while (start := html.find("<", position)) >= 0:
+            self._data(html[position:start])
+            if html.startswith("<!--", start):
+                end = html.find("-->", start + 4)
+                position = end + 3 if end >= 0 else len(html)
+                continue
+            end = html.find(">", start)
+            match = _NAME.match(html, start)
+            if end < 0 or match is None:  # a bare "<"
+                self.pieces.append("<")
+                position = start + 1
+                if end < 0:
+                    break
+                continue
+            position = end + 1
+            closing, name = match.group(1), match.group(2).lower()
+            if not closing and name in _HIDDEN:
+                hidden_end = _HIDDEN_ENDS[name].search(html, position)
+                position = hidden_end.end() if hidden_end else len(html)
+            elif closing:
+                self._end(name)
+            else:
+                self._start(name, html[start:end])
+        self._data(html[position:])
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _HIDDEN:
-            self._hidden = max(0, self._hidden - 1)
-        elif tag in _BLOCKS:
-            self.pieces.append("\n\n" if tag != "tr" else "\n")
-        elif tag == "a" and self._links:
+    def _start(self, name: str, tag: str) -> None:
+        if name == "br":
+            self.pieces.append("\n")
+        elif name == "li":
+            self.pieces.append("\n- ")
+        elif name in _BLOCKS:
+            self.pieces.append("\n\n" if name != "tr" else "\n")
+        elif name in ("td", "th"):
+            self.pieces.append(" ")
+        elif name == "a":
+            self._links.append((_attribute(_HREF, tag), len(self.pieces)))
+        elif name == "img":
+            self.pieces.append(_attribute(_ALT, tag))
+
+    def _end(self, name: str) -> None:
+        if name in _BLOCKS:
+            self.pieces.append("\n\n" if name != "tr" else "\n")
+        elif name == "a" and self._links:
             address, start = self._links.pop()
-            words = "".join(self.pieces[start:]).strip()
-            if address.startswith(("http:", "https:")) and address != words:
+            words = "".join(self.pieces[start:])
+            self.pieces[start:] = [words]  # joined once, however deep links are nested
+            if address.startswith(("http:", "https:")) and address != words.strip():
                 self.pieces.append(f" ({address})")
 
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.pieces.append(re.sub(r"\s+", " ", data))
+    def _data(self, text: str) -> None:
+        if text:
+            self.pieces.append(_SPACES.sub(" ", _decoded(text)))
+
+
+def _attribute(pattern: re.Pattern[str], tag: str) -> str:
+    match = pattern.search(tag)
+    return _decoded(match.group(1).strip("\"'")) if match else ""
+
+
+def _decoded(text: str) -> str:
+    try:
+        return unescape(text)
+    except ValueError:  # a character reference of thousands of digits
+        return text
