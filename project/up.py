@@ -200,7 +200,7 @@ def _where(port: int) -> str:
     from django.urls import NoReverseMatch, reverse
 
     lines = [("Sign in as", "demo@example.com / demo-password")]
-    for title, view in (("Weir", "home"), ("API, to try", "docs"), ("API, schema", "schema"), ("Admin", "admin:index")):
+    for title, view in (("Admin", "admin:index"), ("API", "api:docs")):
         try:
             lines.append((title, f"http://localhost:{port}{reverse(view)}"))
         except NoReverseMatch:
