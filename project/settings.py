@@ -255,6 +255,14 @@ LOGGING: dict[str, Any] = {
         "console": {"format": "%(levelname)s %(name)s: %(message)s"},
         "json": {"()": "project.logs.JsonFormatter"},
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "stream": sys.stderr, "formatter": LOG_FORMAT}},
+    "filters": {"without_ticks": {"()": "project.logs.WithoutTicks"}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "stream": sys.stderr,
+            "formatter": LOG_FORMAT,
+            "filters": ["without_ticks"],
+        }
+    },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
 }
