@@ -112,6 +112,11 @@ def _database() -> dict[str, Any]:
         config["CONN_MAX_AGE"] = env.integer("DB_CONN_MAX_AGE", 600)
         config["CONN_HEALTH_CHECKS"] = True
         options.setdefault("connect_timeout", 5)
+        if DB_PREPARED_STATEMENTS:
+            # Django switches them off; the ORM's own queries are not prepared either way, the engine's statements are.
+            options.setdefault("prepare_threshold", 5)
+            # Their plans do not depend on their parameters; planning them anew each time costs more than running them.
+            options["options"] = f"{options.get('options', '')} -c plan_cache_mode=force_generic_plan".strip()
     return config
 
 

@@ -161,11 +161,11 @@ def _alarm(seconds: float) -> Iterator[None]:
         raise _too_long(seconds)
 
     previous = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    outer, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, outer)
         signal.signal(signal.SIGALRM, previous)
 
 

@@ -22,7 +22,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from automation import clock
-from automation.durable import canvas, hooks, liveness, options, runner, statements, states
+from automation.durable import canvas, hooks, liveness, options, runner, statements, states, timers
 from automation.durable.exceptions import NondeterminismError
 from automation.durable.records import Decision, ExecutionRecord, NewStep, Outcome, StepRecord
 from automation.durable.registry import UnknownName
