@@ -11,7 +11,7 @@ from automation.api.docs import docs
 from automation.api.views.auth import TokenView
 from automation.api.views.bookings import BookingViewSet
 from automation.api.views.event_types import EventTypeViewSet
-from automation.api.views.executions import ExecutionViewSet
+from automation.api.views.executions import ExecutionViewSet, StepsView
 from automation.api.views.health import HealthView
 from automation.api.views.reference import ActionTypesView, ContextFieldsView
 from automation.api.views.workflows import ActionsView, ActionView, WorkflowViewSet
@@ -31,6 +31,7 @@ urlpatterns = [
     path("workflows/action-types/", ActionTypesView.as_view(), name="action-types"),
     path("workflows/<uuid:pk>/actions/", ActionsView.as_view(), name="workflow-actions"),
     path("workflows/actions/<uuid:pk>/", ActionView.as_view(), name="workflow-action"),
+    path("executions/<uuid:pk>/steps/", StepsView.as_view(), name="execution-steps"),
     path("health/", HealthView.as_view(), name="health"),
     path("schema/", extend_schema(exclude=True)(SpectacularAPIView).as_view(), name="schema"),
     path("docs/", docs, name="docs"),

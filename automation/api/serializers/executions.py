@@ -12,6 +12,7 @@ from automation.models import ExecutionStep, WorkflowExecution
 from automation.services import executions
 
 
+@extend_schema_field({"nullable": True, "description": "Any JSON."})
 class PayloadField(serializers.Field[Any, Any, Any, Any]):
     """A payload column: JSON text that the engine wrote, shown as JSON; null where nothing was written."""
 
