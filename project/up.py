@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -65,9 +65,7 @@ def main() -> None:
                 redis = start_redis(console, directory)
                 prepare(console, release)
                 supervisor = Supervisor(console, child_environment(), ROOT)
-                for name, command in processes.items():
-                    supervisor.start(name, command)
-                run(supervisor, console, began)
+                run(supervisor, console, processes, began)
             except Stop:
                 console.plain("")
                 console.say("weir", "stopping …")
@@ -172,17 +170,22 @@ def child_environment() -> dict[str, str]:
     return {**os.environ, "DATABASE_URL": settings.DATABASE_URL}
 
 
-def run(supervisor: Supervisor, console: Console, began: float) -> None:
-    """Wait for the first page, show the demo booking, print where things are, and stay."""
+def run(supervisor: Supervisor, console: Console, processes: Mapping[str, str], began: float) -> None:
+    """Start everything, show the demo booking, print where things are, and stay."""
     from django.conf import settings
     from django.core.management import CommandError, call_command
 
     # Where it listens on all interfaces, this one is among them.
     host = "127.0.0.1" if os.environ["HOST"] in ("0.0.0.0", "::") else os.environ["HOST"]  # noqa: S104
+    # The first page first: the others would share its processors.
+    supervisor.start("web", processes["web"])
     if _until(lambda: _answers(host, settings.PORT), READY_SECONDS):
         console.say("weir", f"first page after {time.monotonic() - began:.1f} s")
     else:
         console.say("weir", f"nothing good comes from port {settings.PORT}; the lines of 'web' above say why")
+    for name, command in processes.items():
+        if name != "web":
+            supervisor.start(name, command)
     if supervisor.wait_for_line("worker", " ready.", READY_SECONDS):
         try:
             call_command("run_demo", stdout=_Said(console, "demo"))
