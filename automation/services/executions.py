@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from automation.durable import failures, payloads
-from automation.models import ExecutionStep, WorkflowExecution
+from automation.models import ExecutionStep, StepStatus, WorkflowExecution
 from automation.services import outcomes
 
 
@@ -25,8 +25,10 @@ def execution_log(execution: WorkflowExecution) -> list[dict[str, Any]]:
 
 
 def _entry(step: ExecutionStep, action: Mapping[str, Any]) -> dict[str, Any]:
-    error, report = "", payloads.decode(step.output)
-    if step.failure:
+    error, report = "", None
+    if step.status == StepStatus.COMPLETED:
+        report = payloads.decode(step.output)
+    elif step.failure:
         error, report = _failure(step.failure)
     report = report if isinstance(report, dict) else {}
     took = step.completed_at - step.started_at if step.completed_at and step.started_at else None

@@ -117,7 +117,14 @@ def decide(plan: Plan, meeting: Meeting, existing: Sequence[Existing], now: dt.d
     decisions += [_cancel(execution, MOVED) for execution in older]
     ran = any(execution.began and execution.scheduled_for == at for execution in same)
     decision = None if ran and candidate is None else _place(plan, meeting, candidate, at, now)
-    return decisions if decision is None else [*decisions, decision]
+    if decision is None or _is_known(decision, same):
+        return decisions
+    return [*decisions, decision]
+
+
+def _is_known(decision: Decision, existing: Sequence[Existing]) -> bool:
+    """Whether what is to be recorded stands there already: on the execution that was to move to this time."""
+    return decision.act is Act.RECORD and any(execution.reason == decision.reason for execution in existing)
 
 
 def _place(

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automation.models import BookingStatus, ExecutionStatus, LatePolicy, Trigger
@@ -152,6 +152,7 @@ def test_it_keeps_the_minutes_before_a_meeting_across_a_daylight_saving_change()
     assert decision.at.astimezone(ZoneInfo("Europe/Berlin")).hour == 8  # 24 hours are 24 hours
 
 
+@settings(max_examples=500, deadline=None)
 @given(
     st.lists(
         st.tuples(
