@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 
 from automation.admin.base import BigTable, History, HistoryInline, Page
 from automation.causes import caused_by
+from automation.errors import Conflict
 from automation.models import Booking, BookingAuditLog, BookingEvent, EventType
+from automation.services import event_types
 
 
 @admin.register(EventType)
@@ -22,16 +25,34 @@ class EventTypeAdmin(Page[EventType]):
     date_hierarchy = "created_at"
     readonly_fields = ("created_at",)
 
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """One by one, as each may be in use."""
+        actions: dict[str, Any] = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def delete_model(self, request: HttpRequest, obj: EventType) -> None:
+        event_types.delete(obj.pk)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except Conflict as error:
+            self.message_user(request, error.message, messages.ERROR)
+            return HttpResponseRedirect(reverse("admin:automation_eventtype_change", args=[object_id]))
+
 
 class EventInline(HistoryInline):
     model = BookingEvent
     fk_name = "booking"
     fields = ("trigger", "booking_sequence", "source", "depth", "occurred_at", "processed_at", "note")
+    readonly_fields = fields
 
 
 class AuditInline(HistoryInline):
     model = BookingAuditLog
     fields = ("action", "actor", "old_values", "new_values", "created_at")
+    readonly_fields = fields
 
 
 @admin.register(Booking)
@@ -47,6 +68,10 @@ class BookingAdmin(BigTable[Booking]):
     date_hierarchy = "start_time"
     readonly_fields = ("id", "sequence", "created_at", "updated_at")
     inlines = (EventInline, AuditInline)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Cancelled, not deleted: what was sent about it stays on record."""
+        return False
 
     def save_model(self, request: HttpRequest, obj: Booking, form: Any, change: bool) -> None:
         with caused_by(f"admin:{request.user}"[:100]):

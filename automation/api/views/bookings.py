@@ -98,7 +98,7 @@ class BookingViewSet(
         """The invitee did not come."""
         return self._answer(bookings.no_show(self.get_object().pk, **self._origin()))
 
-    def _origin(self) -> dict[str, str]:
+    def _origin(self) -> dict[str, Any]:
         """Who did it, and the way in."""
         return {"actor": caller(self.request).email, "source": "api"}
 

@@ -40,7 +40,7 @@ class HealthView(APIView):
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         found = health.check()
-        body = {
+        body: dict[str, Any] = {
             "status": found.status,
             "database": found.database.ok,
             "broker": found.broker.ok,
