@@ -35,7 +35,8 @@ def of_sequences(stage: Stage, contender: Contender, count: int) -> dict[str, fl
         row = connection.execute(_ROW_BYTES).fetchone()
         assert row is not None
     return {
-        "commits": (after - before - background - answer.get("looks", 0)) / count,
+        # To one decimal: what runs beside (heartbeats, sweeps) is known no better.
+        "commits": round((after - before - background - answer.get("looks", 0)) / count, 1),
         "row_bytes": float(row[0]),
         "wal_bytes": log / count,
     }

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench import cost
-from bench.stage import Contender, Stage
+from bench.stage import Contender, Round, Stage
 
 Figures = dict[str, float]
 
@@ -19,6 +19,7 @@ UNITS = {
     "rate": "steps/s",
     "worker_cpu": "CPU s per 1,000 steps, workers",
     "total_cpu": "CPU s per 1,000 steps, with servers",
+    "postgres_cpu": "CPU s per 1,000 steps, PostgreSQL",
     "p50": "ms idle p50",
     "p95": "ms idle p95",
     "commits": "commits per execution",
@@ -115,9 +116,9 @@ class Sequence(Measure):
         self.warm_up(stage, contender, sizes)
         figures = _latency(contender.ask("sequence_latency", samples=sizes.latencies).answer["latencies"])
         measured = contender.ask("sequences", count=sizes.sequences)
-        figures |= {"rate": measured.rate, "worker_cpu": measured.worker_cpu, "total_cpu": measured.total_cpu}
+        figures |= _throughput(measured)
         if contender.name == "weir":
-            figures |= cost.of_sequences(stage, contender, sizes.sequences // 3)
+            figures |= cost.of_sequences(stage, contender, sizes.sequences)
         return figures
 
 
@@ -132,7 +133,7 @@ class Chord(Measure):
         contender.ask("chords", count=2)
         figures = _latency(contender.ask("chord_latency", samples=sizes.chord_latencies).answer["latencies"])
         measured = contender.ask("chords", count=sizes.chords)
-        return figures | {"rate": measured.rate, "worker_cpu": measured.worker_cpu, "total_cpu": measured.total_cpu}
+        return figures | _throughput(measured)
 
 
 class Sleepers(Measure):
@@ -216,6 +217,15 @@ def run(stage: Stage, measure: Measure, sizes: Sizes, only: tuple[str, ...]) -> 
             continue
         with stage.contender(name) as contender:
             yield name, measure.run(stage, contender, sizes)
+
+
+def _throughput(measured: Round) -> Figures:
+    return {
+        "rate": measured.rate,
+        "worker_cpu": measured.worker_cpu,
+        "total_cpu": measured.total_cpu,
+        "postgres_cpu": 1000 * measured.cpu["postgres"] / measured.steps,
+    }
 
 
 def _latency(seconds: list[float]) -> Figures:
