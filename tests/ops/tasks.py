@@ -1,0 +1,43 @@
+"""Celery tasks that tests have real workers run: what they did is written to lists in the run's Redis."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import redis
+from celery import shared_task
+from django.conf import settings
+from django.db import connection
+
+PREFIX = "ops-test:"
+
+
+def tell(key: str, value: object) -> None:
+    redis.Redis.from_url(settings.REDIS_URL).rpush(PREFIX + key, str(value))
+
+
+def told(key: str) -> list[str]:
+    return [value.decode() for value in redis.Redis.from_url(settings.REDIS_URL).lrange(PREFIX + key, 0, -1)]
+
+
+@shared_task(name="ops_nap")
+def nap(seconds: float, name: str) -> None:
+    time.sleep(seconds)
+    tell("naps", name)
+
+
+@shared_task(name="ops_session")
+def session() -> None:
+    """Tell which database session this process has."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        tell("sessions", f"{os.getpid()} {cursor.fetchone()[0]}")
+
+
+@shared_task(name="ops_who")
+def who() -> None:
+    """Tell this process's name in claims."""
+    from automation.durable import liveness
+
+    tell("workers", liveness.worker_id())
