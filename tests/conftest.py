@@ -197,7 +197,7 @@ def process_environment(db: None) -> dict[str, str]:
 def _process_environment() -> dict[str, str]:
     return {
         **os.environ,
-        "DJANGO_SETTINGS_MODULE": "project.settings",
+        "DJANGO_SETTINGS_MODULE": "tests.worker_settings",
         "DATABASE_URL": database_url(),
         "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
         "PYTHONUNBUFFERED": "1",

@@ -1,10 +1,12 @@
-"""The project's settings, on the servers of this test run."""
+"""The project's settings, on the servers of this test run, with the test workflows."""
 
 from __future__ import annotations
 
 from tests.support.environment import environment  # first: it settles what project.settings reads
 
 from project.settings import *  # isort: skip  # noqa: F403
+from project.settings import INSTALLED_APPS  # isort: skip
 
 TEST_ENVIRONMENT = environment
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.flows"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

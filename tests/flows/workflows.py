@@ -1,0 +1,98 @@
+"""Workflows for tests. `Script` runs what its input describes; the others each show one thing."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from typing import Any
+
+from automation.durable import workflow
+from automation.durable.common import RetryPolicy
+from automation.durable.exceptions import ActivityError
+from tests.flows import activities
+
+LIMIT = dt.timedelta(seconds=20)
+QUICK = RetryPolicy(initial_interval=dt.timedelta(milliseconds=500), maximum_attempts=8)
+
+
+def words(error: BaseException) -> str:
+    """An error as a test compares it: its own text and its cause's."""
+    cause = error.__cause__
+    return f"{type(error).__name__}: {type(cause).__name__}: {cause}" if cause else f"{type(error).__name__}: {error}"
+
+
+@workflow.defn(name="flows_script")
+class Script:
+    """Runs a plan of nested lists and returns what each part came to:
+
+    ["call", activity, *args]            one activity; an error becomes its words
+    ["sleep", seconds]                   a timer
+    ["all", plan, …]                     one after the other
+    ["gather", plan, …]                  at once
+    ["group", [activity, *args], …]      a group
+    ["chain", member, …]                 a chain; a member is [activity, *args], or ["group", [activity, *args], …]
+    """
+
+    @workflow.run
+    async def run(self, plan: list[Any]) -> Any:
+        return await self.play(plan)
+
+    async def play(self, plan: list[Any]) -> Any:
+        what, *rest = plan
+        match what:
+            case "call":
+                return await self.call(*rest)
+            case "sleep":
+                await asyncio.sleep(rest[0])
+                return "slept"
+            case "all":
+                return [await self.play(part) for part in rest]
+            case "gather":
+                return await asyncio.gather(*(self.play(part) for part in rest))
+            case "group":
+                results = await workflow.group(*(self.step(member) for member in rest), return_exceptions=True)
+                return [self.shown(result) for result in results]
+            case "chain":
+                members = [
+                    workflow.group(*map(self.step, member[1:])) if member[0] == "group" else self.step(member)
+                    for member in rest
+                ]
+                return [self.shown(result) for result in await workflow.chain(*members, return_exceptions=True)]
+        raise ValueError(f"no such plan: {what}")
+
+    async def call(self, name: str, *args: Any) -> Any:
+        try:
+            return await workflow.execute_activity(
+                f"flows_{name}", args=list(args), start_to_close_timeout=LIMIT, retry_policy=QUICK
+            )
+        except ActivityError as error:
+            return words(error)
+
+    def step(self, member: list[Any]) -> workflow.Step:
+        name, *args = member
+        return workflow.step(f"flows_{name}", *args, start_to_close_timeout=LIMIT, retry_policy=QUICK)
+
+    def shown(self, result: Any) -> Any:
+        if isinstance(result, list):
+            return [self.shown(item) for item in result]
+        return words(result) if isinstance(result, BaseException) else result
+
+
+@workflow.defn(name="flows_order")
+class Order:
+    """What an automation does: a call out, two in parallel, and a row."""
+
+    @workflow.run
+    async def run(self, url: str, pause: float = 0.0) -> dict[str, Any]:
+        policy = RetryPolicy(initial_interval=dt.timedelta(milliseconds=200), maximum_interval=dt.timedelta(seconds=2))
+        results = await workflow.chain(
+            workflow.step(activities.post, f"{url}/first", start_to_close_timeout=LIMIT, retry_policy=policy),
+            workflow.group(
+                workflow.step(activities.post, f"{url}/left", start_to_close_timeout=LIMIT, retry_policy=policy),
+                workflow.step(activities.post, f"{url}/right", start_to_close_timeout=LIMIT, retry_policy=policy),
+            ),
+            workflow.step(activities.enter, "booked", start_to_close_timeout=LIMIT, retry_policy=policy),
+        )
+        if pause:
+            await workflow.sleep(pause)
+        return {"results": results}
