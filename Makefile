@@ -63,12 +63,11 @@ test-sqlite: $(INSTALLED_DEV) ## Run the fast tests on SQLite
 	@TEST_DATABASE_URL=sqlite:// exec $(BIN)/python -m pytest -m "not real and not faults" $(ARGS)
 
 .PHONY: check
-check: $(INSTALLED_DEV) ## Lint, formatting, types, the layers' contracts, missing migrations
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	DATABASE_URL=sqlite:// $(BIN)/python manage.py makemigrations --check --dry-run
+check: $(INSTALLED_DEV) ## Lint, formatting, types, the layers' contracts, missing migrations; all of them, always
+	@status=0; \
+	for part in "ruff check ." "ruff format --check ." "mypy" "lint-imports" "python manage.py makemigrations --check --dry-run"; do \
+		echo "-- $$part"; DATABASE_URL=sqlite:// $(BIN)/$$part || status=1; \
+	done; exit $$status
 
 .PHONY: fmt
 fmt: $(INSTALLED_DEV) ## Format the code, and mend what the linter can
