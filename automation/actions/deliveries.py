@@ -37,8 +37,6 @@ class Draft:
     recipient: str
     subject: str = ""
     body: str = ""
-    status: NotificationStatus = NotificationStatus.PENDING
-    error: str = ""
 
 
 def find_or_create(invocation: Invocation, channel: Channel, drafts: Iterable[Draft]) -> dict[str, NotificationLog]:
@@ -53,18 +51,11 @@ def find_or_create(invocation: Invocation, channel: Channel, drafts: Iterable[Dr
                 recipient=recipient_key(draft.recipient),
                 subject=draft.subject,
                 body=draft.body,
-                status=draft.status,
-                error=draft.error[:MAX_ERROR],
             )
             for draft in drafts
         ],
         ignore_conflicts=True,  # two attempts at once: the first one's row stands
     )
-    return existing(invocation, channel)
-
-
-def existing(invocation: Invocation, channel: Channel) -> dict[str, NotificationLog]:
-    """The rows that an earlier attempt of this step left, by recipient."""
     rows = NotificationLog.objects.filter(
         execution_id=invocation.execution_id, step_seq=invocation.step_seq, channel=channel
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -76,7 +77,7 @@ class SendEmail(ActionType):
                 # Organizer and invitee may be one person, who gets one message.
                 letters.setdefault(
                     address.lower(),
-                    Letter(address, one_line(subject), bodies.text, lambda email=email: send(email, connection)),  # type: ignore[misc]
+                    Letter(address, one_line(subject), bodies.text, partial(send, email, connection)),
                 )
             if not letters:
                 raise report.failure("There is nobody to send this email to.", "NoRecipient")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from automation.actions import people
@@ -63,7 +64,7 @@ class SendSms(ActionType):
                 message = SmsMessage(to=number, text=text, idempotency_key=invocation.idempotency_key)
                 letters.setdefault(
                     number,
-                    Letter(number, "", text, lambda message=message: send_sms(message).provider_id),  # type: ignore[misc]
+                    Letter(number, "", text, partial(_send, message)),
                 )
         if not letters:
             reasons = " ".join(outcome.detail for outcome in report.recipients)
@@ -105,6 +106,10 @@ class SendSms(ActionType):
         preview.rendered |= _rendered(preview.used(templating.render_text(config.message, context)))
         if preview.rendered["segments"] > 1:
             preview.notes.append(f"Sent, and charged, as {preview.rendered['segments']} SMS.")
+
+
+def _send(message: SmsMessage) -> str:
+    return send_sms(message).provider_id
 
 
 def _rendered(text: str) -> dict[str, Any]:

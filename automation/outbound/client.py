@@ -8,6 +8,7 @@ import re
 import ssl
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,7 +185,8 @@ def _converse(connection: Connection, call: _Call) -> tuple[http.client.HTTPResp
             connection.putheader(name, value)
         if call.body is not None or call.method in ("POST", "PUT", "PATCH"):
             connection.putheader("Content-Length", str(len(call.body or b"")))
-        connection.endheaders(call.body)
+        with suppress(BrokenPipeError):  # a receiver may refuse a long body before it has read it all
+            connection.endheaders(call.body)
         response = connection.getresponse()
         connection.answered = True
         data = response.read(call.max_body + 1)

@@ -71,18 +71,19 @@ def _watching(function: Any) -> Any:
 def test_no_message_leaves_inside_a_transaction(
     transactional_db: None, watched: list[bool], stage: Stage, http_receiver: HttpReceiver
 ) -> None:
-    for action in (
+    actions: tuple[dict[str, Any], ...] = (
         {"action_type": "send_email", "message": "x"},
         {"action_type": "send_sms", "message": "x"},
         {"action_type": "webhook", "webhook_url": http_receiver.url()},
-    ):
+    )
+    for action in actions:
         assert stage.act(**action)["status"] == "success"
     assert watched == [False, False, False]
 
 
 def start(stage: Stage, *actions: dict[str, Any]) -> WorkflowExecution:
     """Plans `actions` in one stage each, as the planner does."""
-    first = stage.execution(**{"action_type": "send_email", "message": "x"})
+    first = stage.execution(action_type="send_email", message="x")
     assert first.version is not None
     workflow = first.version.workflow
     listed = [

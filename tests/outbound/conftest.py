@@ -14,7 +14,7 @@ from automation.outbound import targets
 from automation.outbound.addresses import IPAddress
 from automation.outbound.connections import pool, tls_context
 
-Speak = Callable[[socket.socket], None]
+Speak = Callable[[socket.socket], object]
 
 
 class RawServer:

@@ -74,7 +74,12 @@ def test_a_name_that_changes_its_address_after_the_check_is_not_followed(
     raw_server: Start, resolver: Resolver, settings: object
 ) -> None:
     """DNS rebinding: a second look-up would reach the server; there is none."""
-    server = raw_server(lambda connection: connection.sendall(OK))
+
+    def speak(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(OK)
+
+    server = raw_server(speak)
     settings.WEBHOOK_ALLOWED_HOSTS = ["rebind.example"]  # type: ignore[attr-defined]
     resolver.names["rebind.example"] = [["127.0.0.9"], ["127.0.0.1"], ["169.254.169.254"]]
     with pytest.raises(OutboundFailed, match="refused"):
@@ -196,6 +201,17 @@ def test_a_receiver_that_does_not_read_meets_the_deadline(raw_server: Start) -> 
 
 
 # --- Broken answers ---------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_that_comes_before_the_body_was_read_counts(raw_server: Start) -> None:
+    def speak(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+
+    assert post_json(raw_server(speak).url(), b"x" * 5_000_000).status == 413
 
 
 def test_a_reset_in_the_body_may_pass_later(http_receiver: HttpReceiver) -> None:
