@@ -52,6 +52,7 @@ class StepRecord(NamedTuple):
     completed_at: dt.datetime | None
     worker: str
     heartbeat: str
+    due: dt.datetime | None
 
 
 @dataclass(slots=True)
@@ -111,4 +112,5 @@ class Decision:
     settled: Outcome | None = None  # of the step that this visit itself ran
     settled_order: int = 0  # its resolved_seq
     due: dt.datetime | None = None  # keep the execution due (null: its steps are)
+    keeps: bool = False  # the visit carries on: the execution stays this worker's
     leaves_open: bool = False  # it ends with steps pending or running, which are cancelled

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from automation import clock
-from automation.durable import canvas, liveness, recovery_steps, states, timers
+from automation.durable import canvas, liveness, recovery_steps, statements, states, timers
 from automation.models import ENDED_STATUSES, OPEN_STATUSES, ExecutionStatus, WorkflowExecution
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def register_sweep(name: str, sweep: Sweep) -> None:
 def sweep() -> dict[str, int]:
     """Run every sweep once. Returns, by name, how many rows each put back on their way; -1 where one raised."""
     report = {}
-    for name, one in {"steps": recovery_steps.sweep, "executions": sweep_executions, **_registered}.items():
+    for name, one in {"executions": sweep_executions, "steps": recovery_steps.sweep, **_registered}.items():
         try:
             report[name] = one(clock.now())
         except Exception:
@@ -78,6 +78,8 @@ def _sweep_batch(now: dt.datetime) -> int:
             due=now + dt.timedelta(seconds=settings.DURABLE_REPUBLISH_MAX),
         )
         _update(held, due=now + dt.timedelta(seconds=settings.DURABLE_LEASE))
+        # What a visit has been running for longer than a lease, or ran when it died, is watched by itself from now on.
+        statements.current().watch([row.id for row in (*held, *lost, *dead)], now)
         _update(
             lost,
             worker="",

@@ -44,10 +44,19 @@ class Statements(Protocol):
         order: int,
         step: NewStep,
         worker: str,
-        lease: dt.datetime,
     ) -> bool:
         """One step of a visit: write the outcome of the step that it ran, and the next one as claimed already. False
-        when the execution was taken over, got a message, or the attempt was lost: then nothing was written."""
+        when the execution was taken over, got a message, or the attempt was lost: then nothing was written.
+
+        A carried step has no `due`: its execution's, which stays this worker's until the visit ends, covers it."""
+
+    def begin(
+        self, execution: uuid.UUID, epoch: int, inbox_seq: int, step: NewStep, worker: str, now: dt.datetime
+    ) -> bool:
+        """The first step of a visit, as claimed already; False when the execution was taken over or got a message."""
+
+    def watch(self, executions: Sequence[uuid.UUID], due: dt.datetime) -> None:
+        """Give running steps that their execution's `due` covered one of their own."""
 
     def claim(
         self, execution: uuid.UUID, seq: int, worker: str, now: dt.datetime, lease: dt.datetime

@@ -79,8 +79,10 @@ def _append(decision: Decision, worker: str, now: dt.datetime) -> bool:
         decision.execution_id, decision.settled, None, resolved_seq=decision.settled_order
     ):
         return False
-    changes: dict[str, object] = {"worker": "", "recoveries": 0}
-    if row.inbox_seq == decision.inbox_seq:
+    changes: dict[str, object] = {"recoveries": 0}
+    if not decision.keeps:
+        changes["worker"] = ""
+    if row.inbox_seq == decision.inbox_seq and not decision.keeps:
         changes["due"] = decision.due
     if ending is not None:
         changes |= {
@@ -140,15 +142,28 @@ def carry(
     order: int,
     step: NewStep,
     worker: str,
-    lease: dt.datetime,
 ) -> bool:
     with transaction.atomic():
         held = WorkflowExecution.objects.select_for_update().filter(id=execution, epoch=epoch, inbox_seq=inbox_seq)
         if held.first() is None or not _settle(execution, done, None, resolved_seq=order):
             return False
-        step.status, step.due = "running", lease
+        step.status, step.due = "running", None
         _row(execution, step, worker, done.completed_at).save(force_insert=True)
     return True
+
+
+def begin(execution: uuid.UUID, epoch: int, inbox_seq: int, step: NewStep, worker: str, now: dt.datetime) -> bool:
+    with transaction.atomic():
+        held = WorkflowExecution.objects.select_for_update().filter(id=execution, epoch=epoch, inbox_seq=inbox_seq)
+        if held.first() is None:
+            return False
+        step.status, step.due = "running", None
+        _row(execution, step, worker, now).save(force_insert=True)
+    return True
+
+
+def watch(executions: Sequence[uuid.UUID], due: dt.datetime) -> None:
+    ExecutionStep.objects.filter(execution_id__in=executions, status=StepStatus.RUNNING, due=None).update(due=due)
 
 
 def _settle(execution: uuid.UUID, done: Outcome, due: dt.datetime | None, **more: object) -> bool:

@@ -29,7 +29,7 @@ _EXECUTION = (
 _STEP = (
     "s.execution_id, s.seq, s.kind, s.name, s.status, s.attempt, s.resolved_seq, s.queue, s.priority, s.canvas, "
     "s.stage, s.options, s.input, s.output, s.failure, s.run_at, s.created_at, s.started_at, s.completed_at, "
-    "s.worker, s.heartbeat"
+    "s.worker, s.heartbeat, s.due"
 )
 
 EARLY = dt.timedelta(milliseconds=50)
@@ -122,11 +122,11 @@ def load_steps(executions: Sequence[uuid.UUID], unresolved_only: bool) -> list[S
 
 _LOCKED = """
 locked AS (
-    SELECT e.id, v.status, v.due, v.result, v.failure, v.error_message, v.executed, v.failed, v.settles,
+    SELECT e.id, v.status, v.due, v.result, v.failure, v.error_message, v.executed, v.failed, v.settles, v.keeps,
            e.inbox_seq = v.inbox_seq AS unread_none
     FROM unnest($1::uuid[], $2::int[], $3::int[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::text[],
-                $9::int[], $10::int[], $11::bool[])
-         AS v (id, epoch, inbox_seq, status, due, result, failure, error_message, executed, failed, settles)
+                $9::int[], $10::int[], $11::bool[], $13::bool[])
+         AS v (id, epoch, inbox_seq, status, due, result, failure, error_message, executed, failed, settles, keeps)
     JOIN automation_workflowexecution e ON e.id = v.id
     WHERE e.epoch = v.epoch AND e.status = 'running' AND (v.status IS NULL OR e.inbox_seq = v.inbox_seq)
     ORDER BY e.id
@@ -135,9 +135,10 @@ locked AS (
 _HELD = """
 held AS (
     UPDATE automation_workflowexecution e
-    SET status = COALESCE(l.status, e.status), worker = '', recoveries = 0, result = l.result, failure = l.failure,
+    SET status = COALESCE(l.status, e.status), worker = CASE WHEN l.keeps THEN e.worker ELSE '' END,
+        recoveries = 0, result = l.result, failure = l.failure,
         error_message = l.error_message, actions_executed = l.executed, actions_failed = l.failed,
-        due = CASE WHEN l.unread_none THEN l.due ELSE e.due END,
+        due = CASE WHEN l.unread_none AND NOT l.keeps THEN l.due ELSE e.due END,
         completed_at = CASE WHEN l.status IS NULL THEN NULL ELSE $12::timestamptz END
     FROM locked l
     WHERE e.id = l.id {guard}
@@ -149,8 +150,8 @@ settled AS (
     SET status = v.status, output = v.output, failure = v.failure, completed_at = v.completed_at,
         resolved_seq = v.resolved_seq, due = NULL
     FROM locked l
-    JOIN unnest($13::uuid[], $14::int[], $15::int[], $16::text[], $17::text[], $18::text[], $19::timestamptz[],
-                $20::int[]) AS v (id, seq, attempt, status, output, failure, completed_at, resolved_seq) ON v.id = l.id
+    JOIN unnest($14::uuid[], $15::int[], $16::int[], $17::text[], $18::text[], $19::text[], $20::timestamptz[],
+                $21::int[]) AS v (id, seq, attempt, status, output, failure, completed_at, resolved_seq) ON v.id = l.id
     WHERE s.execution_id = v.id AND s.seq = v.seq AND s.attempt = v.attempt AND s.status = 'running'
     RETURNING s.execution_id
 )"""
@@ -190,7 +191,7 @@ added AS (
 @functools.cache
 def _append_sql(settles: bool, seen: bool, cancels: bool, adds: bool) -> str:
     """The statement with the parts that are needed; parameters are numbered in the order of the parts."""
-    number = 21 if settles else 13
+    number = 22 if settles else 14
 
     def numbered(part: str, count: int) -> str:
         nonlocal number
@@ -232,6 +233,7 @@ def append(decisions: Sequence[Decision], worker: str, now: dt.datetime) -> set[
         [ending.actions_failed if ending else 0 for ending in endings],
         [d.settled is not None for d in decisions],
         now,
+        [d.keeps for d in decisions],
     ]
     if settled:
         parameters += [
@@ -283,8 +285,8 @@ WITH held AS (
     RETURNING s.execution_id
 )
 INSERT INTO automation_executionstep (execution_id, seq, kind, name, status, attempt, queue, priority, options, input,
-                                      worker, created_at, started_at, due)
-SELECT execution_id, $11, $12, $13, 'running', 1, $14, $15, $16, $17, $18, $9, $9, $19 FROM done
+                                      worker, created_at, started_at)
+SELECT execution_id, $11, $12, $13, 'running', 1, $14, $15, $16, $17, $18, $9, $9 FROM done
 RETURNING 1
 """
 
@@ -297,7 +299,6 @@ def carry(
     order: int,
     step: NewStep,
     worker: str,
-    lease: dt.datetime,
 ) -> bool:
     return bool(
         execute(
@@ -305,13 +306,45 @@ def carry(
             (
                 *(execution, epoch, inbox_seq, done.seq, done.attempt, done.status, done.output, done.failure),
                 *(done.completed_at, order, step.seq, step.kind, step.name, step.queue, step.priority, step.options),
-                *(step.input, worker, lease),
+                *(step.input, worker),
+            ),
+        )
+    )
+
+
+_BEGIN = """
+INSERT INTO automation_executionstep (execution_id, seq, kind, name, status, attempt, queue, priority, options, input,
+                                      worker, created_at, started_at)
+SELECT id, $4, $5, $6, 'running', 1, $7, $8, $9, $10, $11, $12, $12
+FROM (SELECT id FROM automation_workflowexecution WHERE id = $1 AND epoch = $2 AND inbox_seq = $3
+      FOR NO KEY UPDATE) AS held
+RETURNING 1
+"""
+
+
+def begin(execution: uuid.UUID, epoch: int, inbox_seq: int, step: NewStep, worker: str, now: dt.datetime) -> bool:
+    return bool(
+        execute(
+            _BEGIN,
+            (
+                *(execution, epoch, inbox_seq, step.seq, step.kind, step.name, step.queue, step.priority),
+                *(step.options, step.input, worker, now),
             ),
         )
     )
 
 
 # -- one step by itself ------------------------------------------------------------------------------------------------
+
+_WATCH = """
+UPDATE automation_executionstep SET due = $2
+WHERE execution_id = ANY($1::uuid[]) AND status = 'running' AND COALESCE(due, 'infinity') = 'infinity'
+"""
+
+
+def watch(executions: Sequence[uuid.UUID], due: dt.datetime) -> None:
+    execute(_WATCH, (list(executions), due))
+
 
 _CLAIM = f"""
 UPDATE automation_executionstep s

@@ -107,6 +107,10 @@ class Visit:
             ids = [row.id for row in rows if (runs[row.id] is not None) == live and row.steps]
             for step in self.statements.load_steps(ids, unresolved_only=live) if ids else ():
                 steps[step.execution_id].append(step)
+        # A step that another visit carries was covered by the execution, which is this worker's now.
+        uncovered = [id_ for id_, own in steps.items() if any(s.status == "running" and s.due is None for s in own)]
+        if uncovered:
+            self.statements.watch(uncovered, self._lease())
         for row in rows:
             yield row, runs[row.id], steps[row.id]
 
@@ -182,8 +186,13 @@ class Visit:
         """Write the first step that is carried, as claimed, and carry on from it."""
         step = decision.new[0]
         now = clock.now()
-        step.status, step.due = "running", runner.lease_of(step.options, now)
-        if self.statements.append([decision], self.worker, now):
+        execution = run.execution
+        if decision.seen:
+            step.status, decision.keeps = "running", True
+            held = bool(self.statements.append([decision], self.worker, now))
+        else:
+            held = self.statements.begin(execution.id, execution.epoch, execution.inbox_seq, step, self.worker, now)
+        if held:
             self._carry(run, step, now)
         else:
             run.close()
@@ -219,7 +228,6 @@ class Visit:
                 order,
                 following,
                 self.worker,
-                runner.lease_of(following.options, now),
             )
             if not held:
                 run.close()
