@@ -108,7 +108,7 @@ class Info:
 
     @property
     def workflow_id(self) -> str:
-        return self._execution.business_id
+        return self._execution.business_id or str(self.execution_id)
 
     @property
     def workflow_run_id(self) -> str:

@@ -141,7 +141,6 @@ class Run:
                 # after it waits.
                 self._recorded = False
                 return []
-            self._check_recorded()
             self._feed(step)
         self._check_recorded()
         if not self._lenient:
@@ -376,7 +375,8 @@ class Run:
         return self._has_ended(step)
 
     def _check_recorded(self) -> None:
-        """All that the code asked for in an activation of the past must be in its history."""
+        """All that the code asked for in the past must be in its history. Asked once at the end of it: outcomes that one
+        advance saw together left no row of what the code asked for after the first and cancelled after the second."""
         if not self._recorded or self._lenient:
             return
         for seq, command in self.commands.items():

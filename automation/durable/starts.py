@@ -69,11 +69,10 @@ def record_all_cancelled(new: Sequence[tuple[NewExecution, str]]) -> list[uuid.U
 
 
 def _row(new: NewExecution, now: dt.datetime) -> WorkflowExecution:
-    id_ = uuid7()
     return WorkflowExecution(
-        id=id_,
+        id=uuid7(),
         namespace=settings.WORKFLOW_NAMESPACE,
-        business_id=new.business_id or str(id_),
+        business_id=new.business_id,
         definition=new.definition,
         workflow_id=new.workflow_id,
         version_id=new.version_id,
@@ -95,7 +94,7 @@ def _row(new: NewExecution, now: dt.datetime) -> WorkflowExecution:
 
 
 def _insert(rows: Sequence[WorkflowExecution]) -> list[WorkflowExecution]:
-    if len(rows) == 1 and rows[0].workflow_id is None and rows[0].business_id == str(rows[0].id):
+    if len(rows) == 1 and rows[0].workflow_id is None and not rows[0].business_id:
         rows[0].save(force_insert=True)  # nothing it could collide with
         return list(rows)
     WorkflowExecution.objects.bulk_create(rows, ignore_conflicts=True)

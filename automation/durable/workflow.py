@@ -130,7 +130,7 @@ class Info:
 def info() -> Info:
     execution = _run().execution
     return Info(
-        workflow_id=execution.business_id,
+        workflow_id=execution.business_id or str(execution.id),
         run_id=str(execution.id),
         workflow_type=execution.definition,
         namespace=execution.namespace,

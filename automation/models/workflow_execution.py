@@ -36,16 +36,20 @@ ENDED_STATUSES = tuple(status for status in ExecutionStatus if status not in OPE
 class WorkflowExecution(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     namespace = models.CharField(max_length=64, db_default="default", default="default")
-    business_id = models.CharField(max_length=255, help_text="The caller's id; one open execution each.")
+    business_id = models.CharField(
+        max_length=255, blank=True, db_default="", default="", help_text="The caller's id; one open execution each."
+    )
     definition = models.CharField(max_length=200, help_text="The registered name of the workflow's Python class.")
 
     workflow = models.ForeignKey(
-        "automation.Workflow", models.CASCADE, null=True, blank=True, related_name="executions"
+        "automation.Workflow", models.CASCADE, null=True, blank=True, related_name="executions", db_index=False
     )
     version = models.ForeignKey(
         "automation.WorkflowVersion", models.PROTECT, null=True, blank=True, related_name="executions", db_index=False
     )
-    booking = models.ForeignKey("automation.Booking", models.CASCADE, null=True, blank=True, related_name="executions")
+    booking = models.ForeignKey(
+        "automation.Booking", models.CASCADE, null=True, blank=True, related_name="executions", db_index=False
+    )
     trigger = models.CharField(max_length=30, blank=True, db_default="", choices=Trigger)
     booking_sequence = models.PositiveIntegerField(null=True, blank=True)
     depth = models.PositiveSmallIntegerField(db_default=0, default=0, help_text="Workflows that led to this one.")
@@ -82,14 +86,14 @@ class WorkflowExecution(models.Model):
     counted = models.BooleanField(db_default=False, default=False, help_text="Rolled up into statistics.")
 
     class Meta:
-        ordering = ["-created_at", "-id"]
+        ordering = ["-id"]  # ids sort by the time of their making
         constraints = [
             models.CheckConstraint(
                 condition=Q(status__in=ExecutionStatus.values), name="workflow_execution_status_known"
             ),
             models.UniqueConstraint(
                 fields=["namespace", "business_id"],
-                condition=Q(status__in=OPEN_STATUSES),
+                condition=Q(status__in=OPEN_STATUSES) & ~Q(business_id=""),
                 name="workflow_execution_open_business_id",
             ),
             # A repeated event makes no second execution.
@@ -103,8 +107,12 @@ class WorkflowExecution(models.Model):
             # The sweep: rows that are due. 'due IS NOT NULL' and not a status, so that no hot statement's
             # condition implies it and the planner keeps to the primary key there.
             models.Index(fields=["due"], condition=Q(due__isnull=False), name="workflow_execution_due"),
-            # Lists: newest first.
-            models.Index(fields=["created_at"], name="workflow_execution_created"),
+            # Runs of one organizer's workflow, newest first; and of one booking. Partial, as are all but the primary
+            # key: each index costs every change of a Python workflow's row.
+            models.Index(
+                fields=["workflow", "-id"], condition=Q(workflow__isnull=False), name="workflow_execution_by_workflow"
+            ),
+            models.Index(fields=["booking"], condition=Q(booking__isnull=False), name="workflow_execution_by_booking"),
             # Rolling up statistics: runs of organizers' workflows that have ended and are not counted yet.
             models.Index(
                 fields=["completed_at"],
@@ -115,6 +123,11 @@ class WorkflowExecution(models.Model):
 
     def __str__(self) -> str:
         return f"{self.definition} {self.id}"
+
+    @property
+    def workflow_id_of_caller(self) -> str:
+        """The caller's own id, or this row's."""
+        return self.business_id or str(self.id)
 
     @property
     def is_open(self) -> bool:

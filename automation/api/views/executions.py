@@ -47,7 +47,7 @@ class ExecutionViewSet(
     filterset_class = ExecutionFilter
     search_fields = ("workflow__name", "definition", "business_id", "error_message", "booking__invitee_email")
     ordering_fields = ("created_at", "scheduled_for", "started_at", "completed_at", "status")
-    ordering = ("-created_at",)
+    ordering = ("-id",)  # newest first
 
     def get_serializer_class(self) -> Any:
         return ExecutionSerializer if self.action == "list" else ExecutionDetailSerializer
