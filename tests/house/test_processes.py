@@ -9,6 +9,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 from django.conf import settings
+from django_celery_beat.models import PeriodicTask  # type: ignore[import-untyped]
 
 from automation.models import User
 from project.celery import app
@@ -99,3 +100,10 @@ def test_a_test_with_workers_of_its_own_has_no_other(farm: Farm) -> None:
         and "worker" in (process.info["cmdline"] or [])
     ]
     assert running == []
+
+
+def test_beat_ticks_by_the_schedules_of_this_run(beat: Callable[..., Any]) -> None:
+    node = beat()
+
+    ticked = PeriodicTask.objects.filter(task="sweep", total_run_count__gt=0)
+    wait_until(ticked.exists, message=lambda: f"a tick:\n{node.log_tail()}")
