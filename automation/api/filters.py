@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import django_filters
+from django import forms
 from django.db.models import QuerySet
+from django_filters.fields import IsoDateTimeField
 from rest_framework.exceptions import ValidationError
 from rest_framework.filters import OrderingFilter
 from rest_framework.request import Request
@@ -47,6 +50,21 @@ class StableOrderingFilter(OrderingFilter):
         return queryset.order_by(*ordering)
 
 
+class _MomentField(IsoDateTimeField):
+    def to_python(self, value: Any) -> Any:
+        moment = super().to_python(value)
+        try:
+            return moment and moment.astimezone(dt.UTC)
+        except OverflowError:  # the first or last day of the calendar, with an offset that leads out of it
+            raise forms.ValidationError("There is no such moment in UTC.", code="invalid") from None
+
+
+class MomentFilter(django_filters.IsoDateTimeFilter):
+    """A moment in ISO 8601; without an offset it is UTC."""
+
+    field_class = _MomentField
+
+
 class WorkflowFilter(django_filters.FilterSet):
     event_type = django_filters.UUIDFilter("event_types", label="Narrowed to workflows that name this event type.")
 
@@ -73,8 +91,8 @@ class BookingFilter(django_filters.FilterSet):
     event_type = django_filters.UUIDFilter("event_type_id")
     status = django_filters.MultipleChoiceFilter(choices=BookingStatus.choices)
     invitee_email = django_filters.CharFilter("invitee_email", lookup_expr="iexact")
-    start_after = django_filters.IsoDateTimeFilter("start_time", lookup_expr="gte")
-    start_before = django_filters.IsoDateTimeFilter("start_time", lookup_expr="lt")
+    start_after = MomentFilter("start_time", lookup_expr="gte")
+    start_before = MomentFilter("start_time", lookup_expr="lt")
 
     class Meta:
         model = Booking
@@ -87,10 +105,10 @@ class ExecutionFilter(django_filters.FilterSet):
     status = django_filters.MultipleChoiceFilter(choices=ExecutionStatus.choices)
     trigger = django_filters.ChoiceFilter(choices=Trigger.choices)
     definition = django_filters.CharFilter("definition")
-    created_after = django_filters.IsoDateTimeFilter("created_at", lookup_expr="gte")
-    created_before = django_filters.IsoDateTimeFilter("created_at", lookup_expr="lt")
-    scheduled_after = django_filters.IsoDateTimeFilter("scheduled_for", lookup_expr="gte")
-    scheduled_before = django_filters.IsoDateTimeFilter("scheduled_for", lookup_expr="lt")
+    created_after = MomentFilter("created_at", lookup_expr="gte")
+    created_before = MomentFilter("created_at", lookup_expr="lt")
+    scheduled_after = MomentFilter("scheduled_for", lookup_expr="gte")
+    scheduled_before = MomentFilter("scheduled_for", lookup_expr="lt")
 
     class Meta:
         model = WorkflowExecution
