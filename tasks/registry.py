@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tasks import automation, engine, maintenance
+from tasks import automation, engine, maintenance, step_events
 
-__all__ = ["automation", "engine", "maintenance"]
+__all__ = ["automation", "engine", "maintenance", "step_events"]
 
 engine.register_activities()

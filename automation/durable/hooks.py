@@ -1,15 +1,14 @@
-"""What the engine tells the rest: that a step begins and ends, and that an execution has ended."""
+"""What the engine tells the rest: that a step is being run, and that an execution has ended."""
 
 from __future__ import annotations
 
-import contextlib
 import uuid
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 
 from automation.durable.records import Ending, ExecutionRecord
+from automation.durable.runner import Ran
 
-StepHook = Callable[[str, uuid.UUID, int], AbstractContextManager[None]]
+StepHook = Callable[[str, uuid.UUID, int, Callable[[], Ran]], Ran]
 EndHook = Callable[[ExecutionRecord, Ending], None]
 
 _step_hook: StepHook | None = None
@@ -17,7 +16,8 @@ _end_hooks: list[EndHook] = []
 
 
 def on_step(hook: StepHook | None) -> None:
-    """Have `hook(activity name, execution id, seq)` surround every attempt that runs in this process."""
+    """Have `hook(activity name, execution id, seq, run)` run every attempt in this process; it must call `run` once and
+    return what that returns."""
     global _step_hook
     _step_hook = hook
 
@@ -28,8 +28,9 @@ def on_end(hook: EndHook) -> None:
     _end_hooks.append(hook)
 
 
-def step(name: str, execution: uuid.UUID, seq: int) -> AbstractContextManager[None]:
-    return contextlib.nullcontext() if _step_hook is None else _step_hook(name, execution, seq)
+def step(name: str, execution: uuid.UUID, seq: int, run: Callable[[], Ran]) -> Ran:
+    """Run an attempt, as the hook wants it."""
+    return run() if _step_hook is None else _step_hook(name, execution, seq, run)
 
 
 def ended(execution: ExecutionRecord, ending: Ending) -> None:

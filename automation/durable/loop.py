@@ -113,7 +113,7 @@ class DurableLoop(asyncio.AbstractEventLoop):
                     task._log_destroy_pending = False  # type: ignore[attr-defined]
                     coroutine = task.get_coro()
                     try:
-                        coroutine.close()  # type: ignore[union-attr]
+                        coroutine.close()
                     except (Exception, asyncio.CancelledError, GeneratorExit) as error:
                         logger.debug("closing a workflow task: %r", error)
             self._generators.clear()

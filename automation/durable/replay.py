@@ -375,8 +375,9 @@ class Run:
         return self._has_ended(step)
 
     def _check_recorded(self) -> None:
-        """All that the code asked for in the past must be in its history. Asked once at the end of it: outcomes that one
-        advance saw together left no row of what the code asked for after the first and cancelled after the second."""
+        """All that the code asked for in the past must be in its history. Asked once, at the end of it: outcomes that
+        one advance saw together left no row of what the code asked for after the first and cancelled after the
+        second."""
         if not self._recorded or self._lenient:
             return
         for seq, command in self.commands.items():

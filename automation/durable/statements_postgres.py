@@ -104,7 +104,7 @@ def take_over(
     if rows:
         clock.synchronize(rows[-1][-1])
     # A first takeover has no steps to load, unless something came from outside before it.
-    return [ExecutionRecord(*row[:-2], 0 if row[-2] and not row[11] else 1) for row in rows]
+    return [ExecutionRecord._make((*row[:-2], 0 if row[-2] and not row[11] else 1)) for row in rows]
 
 
 _LOAD = f"""

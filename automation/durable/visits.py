@@ -17,6 +17,7 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
@@ -200,8 +201,8 @@ class Visit:
     def _carry(self, run: Run, step: NewStep, now: dt.datetime) -> None:
         execution = run.execution
         while True:
-            with hooks.step(step.name, execution.id, step.seq):
-                ran = runner.run(Attempt.of_new(execution, step, now), self.worker)
+            attempt = Attempt.of_new(execution, step, now)
+            ran = hooks.step(step.name, execution.id, step.seq, partial(runner.run, attempt, self.worker))
             outcome = ran.outcome
             if outcome is None or ran.settled:
                 self._after_attempt(run, step, ran)
@@ -291,8 +292,8 @@ class Visit:
     def _run_claimed(self, step: StepRecord, waiting: list[int]) -> StepRecord | None:
         """Run a claimed step and write its outcome; where the next of the link may follow at once, it is claimed in the
         same statement."""
-        with hooks.step(step.name, step.execution_id, step.seq):
-            ran = runner.run(Attempt.of_row(step), self.worker)
+        attempt = Attempt.of_row(step)
+        ran = hooks.step(step.name, step.execution_id, step.seq, partial(runner.run, attempt, self.worker))
         outcome = ran.outcome
         if ran.retry_at is not None:
             self._retry(step.execution_id, step, step.attempt, ran)

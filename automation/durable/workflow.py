@@ -71,7 +71,7 @@ def defn(
             cls=target,
             run=methods[0],
             place=f"{target.__module__}.{target.__qualname__}",
-            takes_input_in_init=bool(getattr(target.__init__, INIT_ATTRIBUTE, False)),
+            takes_input_in_init=hasattr(vars(target).get("__init__"), INIT_ATTRIBUTE),
             argument_hints=arguments,
             result_hint=result,
             failure_exception_types=tuple(failure_exception_types),
