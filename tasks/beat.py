@@ -36,6 +36,7 @@ class LeasedScheduler(DatabaseScheduler):
 
         self.holder = liveness.worker_id()
         self.leading = False
+        self._said: bool | None = None
         self._renewed = float("-inf")
         self._trouble = False
         self._unsent: Any = None
@@ -100,11 +101,12 @@ class LeasedScheduler(DatabaseScheduler):
         leading = leases.take(leases.BEAT, self.holder, LEASE_SECONDS)
         if leading:
             self._renewed = asked
-        if leading != self.leading:
-            self.leading = leading
+        if leading and not self.leading:
+            self._forget()
+        self.leading = leading
+        if leading != self._said:
+            self._said = leading
             logger.info("beat: %s", "leading" if leading else "standing by, another beat leads")
-            if leading:
-                self._forget()
         return leading
 
     def _forget(self) -> None:

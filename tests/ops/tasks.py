@@ -41,3 +41,9 @@ def who() -> None:
     from automation.durable import liveness
 
     tell("workers", liveness.worker_id())
+
+
+@shared_task(name="ops_tick")
+def tick(name: str) -> None:
+    """Tell that beat has ticked."""
+    tell(f"ticks {name}", time.time())

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from django.conf import settings
+from django.db import connections
 
 from automation import clock
 from automation.durable import leases, liveness
@@ -109,6 +110,7 @@ def test_it_goes_on_when_the_database_comes_back(worker: Callable[..., Worker], 
     postgres.kill()
     wait_until(lambda: "reporting this node failed" in node.log_text(), message=node.log_tail)
     postgres.start()
+    connections.close_all()  # this process's, too, were lost
     wait_until(lambda: "reporting this node works again" in node.log_text(), message=node.log_tail)
     back = clock.unmoved()
     wait_until(lambda: reported_after(back), message="a report")
