@@ -78,7 +78,7 @@ class Sizes:
     bookings: int = 100
 
 
-QUICK = Sizes(sequences=150, latencies=30, chords=5, chord_latencies=5, sleepers=2000, sleep=40.0, bookings=20)
+QUICK = Sizes(sequences=150, latencies=30, chords=5, chord_latencies=5, sleepers=2000, sleep=45.0, bookings=20)
 
 
 class Measure(ABC):

@@ -236,10 +236,12 @@ class Stage:
         return common
 
     def prepare(self, contenders: Sequence[str]) -> None:
-        """Make the tables of those contenders that have some."""
+        """Make the tables of those contenders that have some, and Weir's periodic tasks: what a release does."""
         for contender in contenders:
             if "DJANGO_SETTINGS_MODULE" in self.environment(contender):
                 self._manage(contender, "migrate", "--skip-checks", "--verbosity", "0")
+        if "weir" in contenders:
+            self._manage("weir", "sync_schedules")
 
     def _manage(self, contender: str, *arguments: str) -> None:
         done = subprocess.run(

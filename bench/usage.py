@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from typing import Self
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 
 def tree(pid: int) -> list[psutil.Process]:

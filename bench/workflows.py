@@ -18,7 +18,8 @@ class SequenceWorkflow:
     async def run(self, steps: int) -> int:
         for number in range(1, steps):
             await workflow.execute_activity(step, number, start_to_close_timeout=TIMEOUT)
-        return await workflow.execute_activity(last, steps, start_to_close_timeout=TIMEOUT)
+        result: int = await workflow.execute_activity(last, steps, start_to_close_timeout=TIMEOUT)
+        return result
 
 
 @workflow.defn(name="bench_chord")
@@ -30,7 +31,8 @@ class ChordWorkflow:
         results = await workflow.group(
             *[workflow.step(step, number, start_to_close_timeout=TIMEOUT) for number in range(size)]
         )
-        return await workflow.execute_activity(join, results, start_to_close_timeout=TIMEOUT)
+        joined: int = await workflow.execute_activity(join, results, start_to_close_timeout=TIMEOUT)
+        return joined
 
 
 @workflow.defn(name="bench_sleeper")
