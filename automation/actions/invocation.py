@@ -56,14 +56,19 @@ class Invocation:
     booking: Booking
     context: Mapping[str, Any]
     now: datetime
+    workflow_is_active: bool = True
 
     def no_longer_meant(self) -> str:
         """Why this action must not run any more, or the empty string.
 
         A cancelled or rescheduled-away meeting gets nothing but what its cancelling or rescheduling triggered, and a
         meeting that was cancelled after it had been rescheduled gets no word of the rescheduling either. What was
-        planned around a meeting's old time is not sent for its new time: that has an execution of its own.
+        planned around a meeting's old time is not sent for its new time: that has an execution of its own. A workflow
+        that was switched off does nothing more of what a trigger began; a run by hand, which has no booking sequence,
+        may be of a draft.
         """
+        if not self.workflow_is_active and self.booking_sequence is not None:
+            return "The workflow has been switched off since this was planned."
         status = self.booking.status
         if status == BookingStatus.CANCELLED and self.trigger != Trigger.BOOKING_CANCELLED:
             return "The booking has been cancelled since this was planned."
@@ -87,7 +92,7 @@ def load(action_id: str, info: ActivityInfo) -> Invocation:
     Raises a non-retryable ApplicationError where the execution, its booking or the action is missing.
     """
     execution = (
-        WorkflowExecution.objects.select_related("booking__event_type", "booking__organizer")
+        WorkflowExecution.objects.select_related("booking__event_type", "booking__organizer", "workflow")
         .defer(*_UNREAD)
         .filter(id=info.execution_id)
         .first()
@@ -117,6 +122,7 @@ def load(action_id: str, info: ActivityInfo) -> Invocation:
         booking=execution.booking,
         context=context_of(execution.booking, now),
         now=now,
+        workflow_is_active=execution.workflow is not None and execution.workflow.is_active,
     )
 
 

@@ -85,6 +85,7 @@ class Act(enum.Enum):
     MOVE = "move"  # the pending execution to `at` and the current sequence
     REVIVE = "revive"  # the cancelled execution, pending again at `at`
     CANCEL = "cancel"  # the pending execution, with `reason`
+    FOLLOW = "follow"  # the execution that has begun goes along to the current sequence: its time is still right
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,10 @@ def decide(plan: Plan, meeting: Meeting, existing: Sequence[Existing], now: dt.d
     if present is None and older:
         candidate, older = older[0], older[1:]  # the one that waits goes along with the meeting
     decisions += [_cancel(execution, MOVED) for execution in older]
-    ran = any(execution.began and execution.scheduled_for == at for execution in same)
-    decision = None if ran and candidate is None else _place(plan, meeting, candidate, at, now)
+    ran = next((execution for execution in same if execution.began and execution.scheduled_for == at), None)
+    if candidate is None and ran is not None:
+        return [*decisions, Decision(Act.FOLLOW, ran.id)]
+    decision = _place(plan, meeting, candidate, at, now)
     if decision is None or _is_known(decision, same):
         return decisions
     return [*decisions, decision]

@@ -158,6 +158,7 @@ def _carry_out(decided: Sequence[tuple[_Pair, Decision]], depths: Mapping[UUID, 
     revivals: dict[UUID, list[tuple[UUID, dt.datetime]]] = defaultdict(list)
     by_id = {pair.definition.workflow.pk: pair.definition for pair, _ in decided if pair.definition is not None}
     cancels: dict[str, list[UUID]] = defaultdict(list)
+    follows: dict[int, list[UUID]] = defaultdict(list)
     for pair, decision in decided:
         definition, booking, id_, at = pair.definition, pair.booking, decision.execution_id, decision.at
         match decision.act:
@@ -180,10 +181,14 @@ def _carry_out(decided: Sequence[tuple[_Pair, Decision]], depths: Mapping[UUID, 
                 revivals[definition.workflow.pk].append((id_, at))
             case Act.CANCEL if id_ is not None:
                 cancels[decision.reason].append(id_)
+            case Act.FOLLOW if id_ is not None:
+                follows[booking.sequence].append(id_)
     # Cancelled first: what is cancelled and what takes its place are never both pending.
     done = Planning()
     for reason, ids in cancels.items():
         done.cancelled += control.cancel_planned(WorkflowExecution.objects.filter(id__in=ids), reason)
+    for sequence, ids in follows.items():
+        WorkflowExecution.objects.filter(id__in=ids).update(booking_sequence=sequence)
     done.moved = control.move_planned(moves) if moves else 0
     for workflow_id, times in revivals.items():
         done.revived += _revive(by_id[workflow_id], times)

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from django.core import mail
 
+from automation import clock
+from automation.durable import recovery
 from automation.models import (
     Booking,
     BookingStatus,
@@ -44,6 +46,14 @@ def inline() -> Iterator[None]:
 
 def executed(workflow: Workflow) -> WorkflowExecution:
     return WorkflowExecution.objects.get(workflow=workflow)
+
+
+def run_delayed(execution: WorkflowExecution) -> None:
+    """Have the delayed step's time come, and a sweep find it."""
+    past = clock.now() - timedelta(seconds=1)
+    ExecutionStep.objects.filter(execution=execution, status=StepStatus.PENDING).update(run_at=past, due=past)
+    recovery.sweep()
+    assert not ExecutionStep.objects.filter(execution=execution, status=StepStatus.PENDING).exists()
 
 
 def statuses(execution: WorkflowExecution) -> list[tuple[str, str]]:
@@ -181,6 +191,31 @@ def test_it_runs_the_version_that_it_started_with() -> None:
     execution = executed(workflow)
     assert execution.version == before
     assert Workflow.objects.get(pk=workflow.pk).version == 2
+
+
+def test_it_finishes_what_it_began_before_a_meeting_that_only_got_longer() -> None:
+    """Its two actions lie ten minutes apart; the end of the meeting changes between them."""
+    workflow = make_workflow(Trigger.BEFORE_MEETING, delay_minutes=60 * 48, late_policy="run_now")
+    make_action(workflow, order=1, name="Later", delay_minutes=10)
+    booking = make_booking()
+    execution = executed(workflow)
+    WorkflowExecution.objects.filter(pk=execution.pk).update(scheduled_for=booking.start_time - timedelta(days=2))
+    bookings.reschedule(booking.pk, booking.start_time, booking.end_time + timedelta(minutes=15))
+    assert executed(workflow).booking_sequence == 1
+    run_delayed(execution)
+    assert executed(workflow).actions_executed == 2
+
+
+def test_it_does_nothing_more_when_it_is_switched_off() -> None:
+    workflow = make_workflow(Trigger.BOOKING_CREATED)
+    make_action(workflow, order=1, name="Later", delay_minutes=10)
+    make_booking()
+    execution = executed(workflow)
+    workflows.update(workflow, is_active=False)
+    run_delayed(execution)
+    assert statuses(executed(workflow)) == [("Action 0", "success"), ("Later", "skipped")]
+    assert execution_log(execution)[1]["notes"] == ["The workflow has been switched off since this was planned."]
+    assert len(mail.outbox) == 1
 
 
 def test_it_sends_nothing_for_a_meeting_that_was_moved_while_it_ran() -> None:

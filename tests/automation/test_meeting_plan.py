@@ -83,7 +83,8 @@ def test_it_does_not_repeat_a_reminder_for_the_same_time() -> None:
     ran = existing(ExecutionStatus.COMPLETED)
     longer = dataclasses.replace(MEETING, end=MEETING.end + timedelta(minutes=15), sequence=1)
     run_now = dataclasses.replace(REMINDER, late_policy=LatePolicy.RUN_NOW)
-    assert decide(run_now, longer, [ran], AT + timedelta(minutes=5)) == []
+    # It goes along with the booking, so that an action of it that still waits is not taken for one of the old time.
+    assert decide(run_now, longer, [ran], AT + timedelta(minutes=5)) == [Decision(Act.FOLLOW, ran.id)]
 
 
 @pytest.mark.parametrize(
@@ -199,6 +200,8 @@ def _carry_out(decision: Decision, known: dict[UUID, Existing], sequence: int) -
         made = existing(status, sequence=sequence, scheduled_for=decision.at, reason=decision.reason)
         assert all((e.sequence, e.trigger) != (made.sequence, made.trigger) for e in known.values())
         known[made.id] = made
+    elif decision.act is Act.FOLLOW:
+        known[id_] = dataclasses.replace(known[id_], sequence=sequence)
     elif decision.act is Act.CANCEL:
         known[id_] = dataclasses.replace(known[id_], status=ExecutionStatus.CANCELLED, reason=decision.reason)
     else:
