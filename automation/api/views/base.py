@@ -22,10 +22,10 @@ def caller(request: Request) -> User:
 class OwnedView(GenericAPIView[M]):
     """Organizers see and change their own rows only; staff all. To a stranger a row does not exist: 404.
 
-    `owner_lookups` are the lookups that lead from a row to its organizer; any of them will do.
+    `owner_lookup` leads from a row to its organizer; a view with another rule overrides `owned_by`.
     """
 
-    owner_lookups: ClassVar[tuple[str, ...]] = ("organizer",)
+    owner_lookup: ClassVar[str] = "organizer"
     lookup_value_converter = "uuid"
 
     def get_queryset(self) -> QuerySet[M]:
@@ -33,12 +33,11 @@ class OwnedView(GenericAPIView[M]):
         if getattr(self, "swagger_fake_view", False):
             return rows.none()
         user = caller(self.request)
-        if user.is_staff:
-            return rows
-        mine = Q()
-        for lookup in self.owner_lookups:
-            mine |= Q(**{lookup: user})
-        return rows.filter(mine)
+        return rows if user.is_staff else rows.filter(self.owned_by(user))
+
+    def owned_by(self, user: User) -> Q:
+        """Which rows are this organizer's."""
+        return Q(**{self.owner_lookup: user})
 
     def get_object(self) -> M:
         """The row of the path. The query string's filters are about lists, and do not hide it."""

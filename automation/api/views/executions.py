@@ -25,7 +25,15 @@ from automation.api.serializers.executions import (
 from automation.api.views.base import OwnedView, caller
 from automation.durable import control
 from automation.errors import NotFound
-from automation.models import ExecutionStep, WorkflowExecution
+from automation.models import Booking, ExecutionStep, User, Workflow, WorkflowExecution
+
+
+def executions_of(user: User) -> Q:
+    """Runs of the organizer's workflows, and Python workflows about their bookings. By subqueries: joined, the two
+    conditions take twice as long over a large table."""
+    workflows, bookings = Workflow.objects.filter(organizer=user), Booking.objects.filter(organizer=user)
+    return Q(workflow__in=workflows.values("pk")) | Q(booking__in=bookings.values("pk"))
+
 
 CANCEL_EXAMPLE = OpenApiExample("Cancel", {"reason": "The campaign is over"}, request_only=True)
 
@@ -43,11 +51,13 @@ class ExecutionViewSet(
     """One run of a workflow. Its steps are its history; its log is what its actions came to."""
 
     queryset = WorkflowExecution.objects.select_related("workflow", "version")
-    owner_lookups = ("workflow__organizer", "booking__organizer")
     filterset_class = ExecutionFilter
     search_fields = ("workflow__name", "definition", "business_id", "error_message", "booking__invitee_email")
     ordering_fields = ("created_at", "scheduled_for", "started_at", "completed_at", "status")
-    ordering = ("-id",)  # newest first
+    ordering = ("-id",)  # newest first: ids sort by the time of their making
+
+    def owned_by(self, user: User) -> Q:
+        return executions_of(user)
 
     def get_serializer_class(self) -> Any:
         return ExecutionSerializer if self.action == "list" else ExecutionDetailSerializer
@@ -96,11 +106,13 @@ class StepsView(OwnedView[ExecutionStep], mixins.ListModelMixin, GenericAPIView[
 
     queryset = ExecutionStep.objects.all()
     serializer_class = StepSerializer
-    owner_lookups = ("execution__workflow__organizer", "execution__booking__organizer")
     filterset_class = StepFilter
     search_fields = ("name",)
     ordering_fields = ("seq", "created_at", "started_at", "completed_at")
     ordering = ("seq",)
+
+    def owned_by(self, user: User) -> Q:
+        return Q()  # `get` has asked whose execution it is
 
     def get_queryset(self) -> QuerySet[ExecutionStep]:
         return super().get_queryset().filter(execution=self.kwargs.get("pk"))
@@ -109,8 +121,6 @@ class StepsView(OwnedView[ExecutionStep], mixins.ListModelMixin, GenericAPIView[
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         executions = WorkflowExecution.objects.filter(pk=self.kwargs["pk"])
         user = caller(request)
-        if not user.is_staff:
-            executions = executions.filter(Q(workflow__organizer=user) | Q(booking__organizer=user))
-        if not executions.exists():
+        if not (executions if user.is_staff else executions.filter(executions_of(user))).exists():
             raise NotFound(f"There is no execution {self.kwargs['pk']}, or it belongs to somebody else.")
         return self.list(request)

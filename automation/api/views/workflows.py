@@ -128,7 +128,7 @@ class ActionsView(OwnedView[WorkflowAction], mixins.ListModelMixin, GenericAPIVi
 
     queryset = WorkflowAction.objects.select_related("workflow")
     serializer_class = StandaloneActionSerializer
-    owner_lookups = ("workflow__organizer",)
+    owner_lookup = "workflow__organizer"
     filterset_class = ActionFilter
     search_fields = ("name", "subject", "message")
     ordering_fields = ("order", "name", "total_executions", "last_executed_at")
@@ -165,7 +165,7 @@ class ActionView(OwnedView[WorkflowAction], GenericAPIView[WorkflowAction]):
 
     queryset = WorkflowAction.objects.select_related("workflow")
     serializer_class = StandaloneActionSerializer
-    owner_lookups = ("workflow__organizer",)
+    owner_lookup = "workflow__organizer"
     checks_if_match = True
 
     @extend_schema(summary="Get an action")
