@@ -45,7 +45,7 @@ def new_access_token() -> str:
 
 class Booking(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    event_type = models.ForeignKey("automation.EventType", models.PROTECT, related_name="bookings")
+    event_type = models.ForeignKey("automation.EventType", models.RESTRICT, related_name="bookings")
     organizer = models.ForeignKey("automation.User", models.CASCADE, related_name="bookings")
     invitee_name = models.CharField(max_length=200)
     invitee_email = models.EmailField()

@@ -45,7 +45,7 @@ class WorkflowExecution(models.Model):
         "automation.Workflow", models.CASCADE, null=True, blank=True, related_name="executions", db_index=False
     )
     version = models.ForeignKey(
-        "automation.WorkflowVersion", models.PROTECT, null=True, blank=True, related_name="executions", db_index=False
+        "automation.WorkflowVersion", models.RESTRICT, null=True, blank=True, related_name="executions", db_index=False
     )
     booking = models.ForeignKey(
         "automation.Booking", models.CASCADE, null=True, blank=True, related_name="executions", db_index=False

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db.models import RestrictedError
 
 from automation import secrets
 from automation.errors import InvalidInput, NotFound
@@ -167,3 +168,18 @@ def test_it_deletes_a_workflow_with_its_history_and_nobody_else_s(olga: User) ->
     assert ExecutionStep.objects.get().execution.workflow == other
     with pytest.raises(NotFound):
         workflows.delete(workflow)
+
+
+def test_it_goes_with_its_organizer(olga: User) -> None:
+    stranger = make_workflow(Trigger.BOOKING_CREATED, make_organizer("b@example.com"))
+    make_workflow(Trigger.BOOKING_CREATED)
+    booking = make_booking()
+    triggers.process(list(BookingEvent.objects.values_list("pk", flat=True)))
+    assert WorkflowExecution.objects.exists()
+    # An event type with bookings stays as long as they do …
+    with pytest.raises(RestrictedError):
+        booking.event_type.delete()
+    # … and goes with them when everything of its organizer goes.
+    olga.delete()
+    assert list(Workflow.objects.all()) == [stranger]
+    assert not WorkflowExecution.objects.exists()
