@@ -21,6 +21,9 @@ MAIL_TASK = "send_alert_mails"
 MAIL_BATCH = 100
 """Alerts mailed in one go."""
 
+MAX_FAILURES = 5
+"""Mails that fail before the rest waits for the next time."""
+
 
 def open_alert(
     kind: str,
@@ -62,7 +65,7 @@ def mail_open_alerts() -> int:
     What fails for now is tried again with the next call. A recipient who has got the mail does not get it again, and
     one who is refused for good holds nobody up.
     """
-    sent = 0
+    sent = failed = 0
     alerts = Alert.objects.filter(mailed_at=None, closed_at=None).select_related("workflow__organizer")
     with MailConnection() as connection:
         for alert in alerts.order_by("opened_at")[:MAIL_BATCH]:
@@ -70,6 +73,9 @@ def mail_open_alerts() -> int:
             sent += results.count(NotificationStatus.SENT)
             if NotificationStatus.PENDING not in results:
                 Alert.objects.filter(pk=alert.pk).update(mailed_at=clock.now())
+            failed += results.count(NotificationStatus.PENDING)
+            if failed > MAX_FAILURES:  # the server is away, and each attempt may take EMAIL_TIMEOUT
+                break
     return sent
 
 
