@@ -38,7 +38,7 @@ def run_and_report(name: str, execution: uuid.UUID, seq: int, run: Callable[[], 
     id_ = f"{execution}:{seq}"
     arguments = repr((str(execution), seq))
     _send("task-received", uuid=id_, name=name, args=arguments, kwargs="{}", root_id=str(execution))
-    _send("task-started", uuid=id_, pid=None)
+    _send("task-started", uuid=id_)
     began = clock.timestamp()
     ran = run()
     runtime = clock.timestamp() - began
