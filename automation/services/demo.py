@@ -167,9 +167,9 @@ def _step_line(step: ExecutionStep) -> str:
             return f"– {name} {title}: {' '.join(result.get('notes', [])) or 'skipped'}"
         return f"✓ {name} {title}{_to(result)}  {_duration(step)}"
     if step.status == StepStatus.FAILED:
-        return f"✗ {name} {title}: {_reason(step)}  after {step.attempt} attempts"
+        return f"✗ {name} {title}: failed after {step.attempt} attempt(s){_reason(step)}"
     if step.status == StepStatus.PENDING and step.attempt:
-        return f"↻ {name} {title}: attempt {step.attempt} failed, another one follows: {_reason(step)}"
+        return f"↻ {name} {title}: attempt {step.attempt} did not succeed, another one follows{_reason(step)}"
     if step.status in (StepStatus.CANCELLED, StepStatus.SKIPPED, StepStatus.DEAD_LETTER):
         return f"– {name} {title}: {step.get_status_display().lower()}"
     return ""
@@ -189,7 +189,8 @@ def _duration(step: ExecutionStep) -> str:
 
 def _reason(step: ExecutionStep) -> str:
     failure = payloads.decode(step.failure)
-    return str(failure.get("message", "")) if isinstance(failure, dict) else ""
+    message = failure.get("message") if isinstance(failure, dict) else ""
+    return f": {message}" if message else ""  # one whose worker was lost has none
 
 
 def _end_line(execution: WorkflowExecution) -> str:
