@@ -215,7 +215,7 @@ REST_FRAMEWORK: dict[str, Any] = {
         "automation.api.throttling.UserThrottle",
         "automation.api.throttling.AnonymousThrottle",
     ],
-    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_METADATA_CLASS": "automation.api.metadata.Methods",
     "DEFAULT_SCHEMA_CLASS": "automation.api.schema.EnvelopeSchema",
     "EXCEPTION_HANDLER": "automation.api.errors.handle",
     "NUM_PROXIES": API_PROXIES,

@@ -1,5 +1,11 @@
 """Django's admin, for operators: every row can be found and read; what is history cannot be edited."""
 
+from django.contrib import admin
+
 from automation.admin import bookings, executions, notifications, operations, users, workflows
 
 __all__ = ["bookings", "executions", "notifications", "operations", "users", "workflows"]
+
+admin.site.site_header = "Weir"
+admin.site.site_title = "Weir"
+admin.site.index_title = "Rows"

@@ -195,6 +195,24 @@ def test_a_list_of_actions_replaces_the_list_and_keeps_ids(api: APIClient, workf
     assert not WorkflowAction.objects.filter(pk=gone.pk).exists()
 
 
+def test_what_was_read_can_be_written_back(api: APIClient, workflow: Workflow, event_type: EventType) -> None:
+    workflow.event_types.add(event_type)
+    api.patch(url_of(workflow), {"description": "d"})
+    read = api.get(url_of(workflow)).json()
+    written = api.put(url_of(workflow), read).json()
+    changing = {"updated_at"}
+    assert {name: value for name, value in written.items() if name not in changing} == {
+        name: value for name, value in read.items() if name not in changing
+    }
+    assert written["version"] == read["version"]  # nothing new to run
+
+
+def test_a_body_without_actions_leaves_them(api: APIClient, workflow: Workflow) -> None:
+    assert len(api.put(url_of(workflow), body_of(description="d")).json()["actions"]) == 1
+    assert api.put(url_of(workflow), body_of(actions=[])).json()["actions"] == []
+    assert len(api.put(url_of(workflow), body_of(actions=[MAIL | {"id": None}])).json()["actions"]) == 1
+
+
 def test_it_does_not_take_the_actions_of_others(api: APIClient, workflow: Workflow, other: User) -> None:
     foreign = workflow_of(other, "Eve's").actions.get()
     body = body_of(actions=[MAIL | {"id": str(foreign.pk), "message": "stolen"}])

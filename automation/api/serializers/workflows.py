@@ -74,7 +74,7 @@ class ActionSerializer(serializers.ModelSerializer[WorkflowAction]):
 class NestedActionSerializer(ActionSerializer):
     """An action inside its workflow's body: with an `id` it is that action, edited; without, a new one."""
 
-    id = serializers.UUIDField(required=False)
+    id = serializers.UUIDField(required=False, allow_null=True)
 
 
 class StandaloneActionSerializer(ActionSerializer):
