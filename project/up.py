@@ -184,9 +184,11 @@ def run(supervisor: Supervisor, console: Console, processes: Mapping[str, str], 
     else:
         console.say("weir", f"nothing good comes from port {settings.PORT}; the lines of 'web' above say why")
     for name, command in processes.items():
-        if name != "web":
+        if name not in ("web", "flower"):
             supervisor.start(name, command)
-    if supervisor.wait_for_line("worker", " ready.", READY_SECONDS):
+    ready = supervisor.wait_for_line("worker", " ready.", READY_SECONDS)
+    supervisor.start("flower", processes["flower"])  # it asks the workers about themselves, and complains of silence
+    if ready:
         try:
             call_command("run_demo", stdout=_Said(console, "demo"))
         except CommandError as error:
