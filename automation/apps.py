@@ -11,6 +11,7 @@ class AutomationConfig(AppConfig):
     verbose_name = "Weir"
 
     def ready(self) -> None:
-        from automation.services import booking_events
+        from automation.services import booking_events, workflow_plans
 
         booking_events.connect()
+        workflow_plans.connect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.db import models
 from django.db.models import Q
@@ -23,6 +24,17 @@ PLANNED_BY = ("is_active", "trigger", "delay_minutes", "late_policy")
 """The fields that decide what is planned for a booking; so do the event types and the actions."""
 
 
+class WorkflowQuerySet(models.QuerySet["Workflow"]):
+    """Bulk edits mark the plan as `Workflow.save` does; `bulk_update` comes through here too."""
+
+    def update(self, **kwargs: Any) -> int:
+        if not kwargs.keys().isdisjoint(PLANNED_BY):
+            kwargs.setdefault("plan_due", clock.now())
+        return super().update(**kwargs)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+
 class Workflow(ExecutionStatistics):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     organizer = models.ForeignKey("automation.User", models.CASCADE, related_name="workflows")
@@ -38,6 +50,8 @@ class Workflow(ExecutionStatistics):
     plan_due = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     updated_at = models.DateTimeField(default=clock.now, editable=False)
+
+    objects = WorkflowQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "id"]

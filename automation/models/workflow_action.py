@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.base import ModelBase
 
@@ -25,6 +26,31 @@ class Recipient(models.TextChoices):
     INVITEE = "invitee", "Invitee"
     BOTH = "both", "Organizer and invitee"
     CUSTOM = "custom", "Custom"
+
+
+class WorkflowActionQuerySet(models.QuerySet["WorkflowAction"]):
+    """Bulk edits and deletes mark the workflows as `WorkflowAction.save` does; counting runs is no edit."""
+
+    def update(self, **kwargs: Any) -> int:
+        if kwargs.keys() <= {field.name for field in ExecutionStatistics._meta.local_fields}:
+            return super().update(**kwargs)
+        with transaction.atomic(using=self.db):
+            self._mark_workflows()
+            return super().update(**kwargs)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        with transaction.atomic(using=self.db):
+            self._mark_workflows()
+            return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+    def _mark_workflows(self) -> None:
+        ids = list(self.order_by().values_list("workflow_id", flat=True).distinct())
+        Workflow._base_manager.using(self.db).filter(pk__in=ids).update(plan_due=clock.now())
 
 
 class WorkflowAction(ExecutionStatistics):
@@ -47,6 +73,8 @@ class WorkflowAction(ExecutionStatistics):
     update_booking_fields = models.JSONField(default=dict, blank=True)
     is_active = models.BooleanField(default=True)
     disabled_reason = models.TextField(blank=True, help_text="Why Weir switched this action off, e.g. a 410 answer.")
+
+    objects = WorkflowActionQuerySet.as_manager()
 
     class Meta:
         ordering = ["workflow", "order", "id"]

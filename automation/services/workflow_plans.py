@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import models, transaction
 from django.db.models import Q, QuerySet
+from django.db.models.signals import m2m_changed
 
 from automation import clock
 from automation.durable import canvas, control
@@ -50,6 +52,20 @@ def stop_planned(workflow: Workflow, reason: str = SWITCHED_OFF) -> int:
     """Cancel what is planned and has not begun; returns how many executions. For a workflow that is switched off, in
     the transaction that does so."""
     return control.cancel_planned(_waiting(workflow.pk), reason)
+
+
+def mark_event_types(
+    action: str, instance: models.Model, reverse: bool, pk_set: set[UUID] | None, **kwargs: Any
+) -> None:
+    """Receives m2m_changed of `Workflow.event_types`: which bookings a workflow is for decides its plan."""
+    if action in ("post_add", "post_remove", "post_clear"):
+        ids = pk_set or () if reverse else (instance.pk,)
+        Workflow.objects.filter(pk__in=ids).update(plan_due=clock.now())
+
+
+def connect() -> None:
+    """Have changes of event types marked; called once, when the app is ready."""
+    m2m_changed.connect(mark_event_types, Workflow.event_types.through, dispatch_uid="plan_event_types")
 
 
 def plan_workflow(workflow_id: UUID, after: UUID | None = None, token: dt.datetime | None = None) -> str:

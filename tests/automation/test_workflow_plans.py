@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -58,15 +59,56 @@ def test_it_stops_what_is_planned_when_switched_off_and_plans_it_again_when_swit
     assert WorkflowExecution.objects.get().completed_at is None
 
 
-def test_it_notices_a_switch_by_any_way_in() -> None:
+def _save(workflow: Workflow) -> None:
+    workflow.is_active = False
+    workflow.save()
+
+
+def _save_one_field(workflow: Workflow) -> None:
+    workflow.is_active = False
+    workflow.save(update_fields=["is_active"])
+
+
+def _bulk_update(workflow: Workflow) -> None:
+    workflow.is_active = False
+    Workflow.objects.bulk_update([workflow], ["is_active"])
+
+
+def _limit_from_the_other_side(workflow: Workflow) -> None:
+    make_event_type(name="Another").workflows.add(workflow)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        _save,
+        _save_one_field,
+        _bulk_update,
+        lambda workflow: Workflow.objects.update(is_active=False),
+        lambda workflow: workflow.event_types.set([make_event_type(name="Another")]),
+        _limit_from_the_other_side,
+        lambda workflow: workflow.actions.update(is_active=False),
+        lambda workflow: workflow.actions.all().delete(),
+        lambda workflow: workflow.actions.get().delete(),
+    ],
+)
+def test_it_notices_an_edit_by_any_way_in(edit: Callable[[Workflow], object]) -> None:
     workflow = make_workflow(Trigger.BEFORE_MEETING, delay_minutes=60)
     make_booking()
     settle(workflow)
-    workflow.is_active = False
-    workflow.save()  # as the admin does, or a shell
+    edit(workflow)
+    workflow.refresh_from_db()
     assert workflow.plan_due is not None
     settle(workflow)
     assert [status for status, _, _ in planned(workflow)] == ["cancelled"]
+
+
+def test_it_takes_counting_for_no_edit() -> None:
+    workflow = make_workflow(Trigger.BEFORE_MEETING)
+    settle(workflow)
+    workflow.increment_execution_stats(success=True)
+    workflow.actions.get().increment_execution_stats(success=False)
+    assert Workflow.objects.get().plan_due is None
 
 
 def test_it_stops_a_delayed_event_too() -> None:
