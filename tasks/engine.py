@@ -67,6 +67,7 @@ def register_activities() -> None:
         known = app.tasks.get(definition.name)
         if known is not None and not getattr(known, "is_activity", False):
             raise registry.DuplicateName(
-                f"activity {definition.name!r} ({definition.place}) has the name of a Celery task ({known!r}); rename one"
+                f"activity {definition.name!r} ({definition.place}) has the name of a Celery task ({known!r}); "
+                "rename one"
             )
         app.task(_run_link, name=definition.name, bind=True, rate_limit=definition.rate_limit, is_activity=True)

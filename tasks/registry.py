@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tasks import automation, engine, maintenance, step_events
+from tasks import automation, engine, maintenance, processes, step_events
 
-__all__ = ["automation", "engine", "maintenance", "step_events"]
+__all__ = ["automation", "engine", "maintenance", "processes", "step_events"]
 
 engine.register_activities()

@@ -31,6 +31,7 @@ class DurableTask(asyncio.Task[Any]):
     def __init__(self, coroutine: Coroutine[Any, Any, Any], *, number: int, **options: Any) -> None:
         self._number = number  # before super().__init__, which puts the task into a set
         super().__init__(coroutine, **options)
+        self._log_destroy_pending = False  # a run that is dropped is closed, or its process has ended
 
     def __hash__(self) -> int:
         return self._number
@@ -110,7 +111,6 @@ class DurableLoop(asyncio.AbstractEventLoop):
         try:
             for task in self.live_tasks:
                 if not task.done():
-                    task._log_destroy_pending = False  # type: ignore[attr-defined]
                     coroutine = task.get_coro()
                     try:
                         coroutine.close()

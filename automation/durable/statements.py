@@ -58,17 +58,25 @@ class Statements(Protocol):
     def watch(self, executions: Sequence[uuid.UUID], due: dt.datetime) -> None:
         """Give running steps that their execution's `due` covered one of their own."""
 
-    def claim(
-        self, execution: uuid.UUID, seq: int, worker: str, now: dt.datetime, lease: dt.datetime
-    ) -> StepRecord | None:
-        """Start an attempt of a step that is ready; None when somebody else did, or it is not its time."""
+    def finish(self, decision: Decision, worker: str) -> bool:
+        """`append` of one decision that settles the last step of an execution and ends it, leaving nothing open."""
+
+    def let_go(self, execution: uuid.UUID, epoch: int, due: dt.datetime) -> None:
+        """Stop carrying an execution whose step waits for another attempt: steps that run get a `due` of their own."""
+
+    def load_members(self, execution: uuid.UUID, seqs: Sequence[int]) -> list[StepRecord]:
+        """Some steps of an execution, in the order of `seqs`."""
+
+    def claim(self, step: StepRecord, worker: str, now: dt.datetime, lease: dt.datetime) -> StepRecord | None:
+        """Start an attempt of a step that is ready; None when somebody else did, or it is not its time. Returns the
+        step with its new attempt; what else it says is as it was loaded."""
 
     def settle(
         self,
         execution: uuid.UUID,
         done: Outcome,
         due: dt.datetime | None,
-        following: int | None,
+        following: StepRecord | None,
         worker: str,
         lease: dt.datetime,
     ) -> tuple[bool, StepRecord | None]:

@@ -182,13 +182,29 @@ def _settle(execution: uuid.UUID, done: Outcome, due: dt.datetime | None, **more
     )
 
 
-def _claim(
-    execution: uuid.UUID, seq: int, worker: str, now: dt.datetime, lease: dt.datetime, **ready: object
-) -> StepRecord | None:
+def finish(decision: Decision, worker: str) -> bool:
+    ended = decision.settled
+    return ended is not None and bool(append([decision], worker, ended.completed_at))
+
+
+def let_go(execution: uuid.UUID, epoch: int, due: dt.datetime) -> None:
+    with transaction.atomic():
+        held = WorkflowExecution.objects.filter(id=execution, epoch=epoch, status=ExecutionStatus.RUNNING)
+        if held.update(worker="", due=None):
+            watch([execution], due)
+
+
+def load_members(execution: uuid.UUID, seqs: Sequence[int]) -> list[StepRecord]:
+    rows = ExecutionStep.objects.filter(execution_id=execution, seq__in=seqs).values_list(*_STEP_FIELDS)
+    by_seq = {record.seq: record for record in (StepRecord(*row) for row in rows)}
+    return [by_seq[seq] for seq in seqs if seq in by_seq]
+
+
+def _claim(record: StepRecord, worker: str, now: dt.datetime, lease: dt.datetime, **ready: object) -> StepRecord | None:
     step = ExecutionStep.objects.filter(
         Q(run_at=None) | Q(run_at__lte=now + EARLY),
-        execution_id=execution,
-        seq=seq,
+        execution_id=record.execution_id,
+        seq=record.seq,
         status=StepStatus.PENDING,
         execution__status=ExecutionStatus.RUNNING,
         execution__paused_at=None,
@@ -204,16 +220,16 @@ def _claim(
     return StepRecord(*ExecutionStep.objects.values_list(*_STEP_FIELDS).get(id=step.id))
 
 
-def claim(execution: uuid.UUID, seq: int, worker: str, now: dt.datetime, lease: dt.datetime) -> StepRecord | None:
+def claim(step: StepRecord, worker: str, now: dt.datetime, lease: dt.datetime) -> StepRecord | None:
     with transaction.atomic():
-        return _claim(execution, seq, worker, now, lease, due__isnull=False)
+        return _claim(step, worker, now, lease, due__isnull=False)
 
 
 def settle(
     execution: uuid.UUID,
     done: Outcome,
     due: dt.datetime | None,
-    following: int | None,
+    following: StepRecord | None,
     worker: str,
     lease: dt.datetime,
 ) -> tuple[bool, StepRecord | None]:
@@ -222,7 +238,7 @@ def settle(
             return False, None
         if following is None:
             return True, None
-        return True, _claim(execution, following, worker, done.completed_at, lease)
+        return True, _claim(following, worker, done.completed_at, lease)
 
 
 def retry(execution: uuid.UUID, seq: int, attempt: int, failure: str, run_at: dt.datetime, due: dt.datetime) -> bool:

@@ -176,7 +176,9 @@ class Visit:
         if step.kind != _ACTIVITY or step.canvas is not None or step.run_at is not None or step.queue != self.queue:
             return None
         limits = options.parse(step.options)
-        if limits.alone or limits.start_delay or time.monotonic() + limits.attempt_seconds() > self.killed_at:
+        if limits.alone or limits.start_delay or limits.heartbeat is not None:
+            return None  # it goes by itself: for Celery's rate limit, or with a lease of its own
+        if time.monotonic() + limits.attempt_seconds() > self.killed_at:
             return None
         return step
 
@@ -217,7 +219,7 @@ class Visit:
             following = None if self._out_of_time() else self._next_of(decision)
             if following is None:
                 decision.settled, decision.settled_order = outcome, order
-                if not self._write([(run, decision)]):
+                if not self._finish(run, decision):
                     self._settle_and_wake(execution.id, outcome)
                 return
             now = outcome.completed_at
@@ -236,13 +238,26 @@ class Visit:
                 return
             step = following
 
+    def _finish(self, run: Run, decision: Decision) -> bool:
+        """Write the outcome of the last step that this visit carries, and what follows from it."""
+        ending, outcome = decision.ending, decision.settled
+        if ending is None or outcome is None or decision.leaves_open or decision.cancelled:
+            return bool(self._write([(run, decision)]))
+        held = self.statements.finish(decision, self.worker)
+        run.close()
+        if held:
+            hooks.ended(run.execution, ending)
+        return held
+
     def _after_attempt(self, run: Run, step: NewStep, ran: Ran) -> None:
         """The attempt did not end the step in the ordinary way."""
         run.close()
         if ran.settled:
             self._advance([(run.execution_id, None)])
-        elif ran.retry_at is not None:
+            return
+        if ran.retry_at is not None:
             self._retry(run.execution_id, step, 1, ran)
+        self.statements.let_go(run.execution_id, run.execution.epoch, self._lease())
 
     def _settle(self, execution: uuid.UUID, outcome: Outcome) -> bool:
         due = outcome.completed_at + dt.timedelta(seconds=settings.DURABLE_LEASE)
@@ -269,27 +284,25 @@ class Visit:
 
     def _link(self, execution: uuid.UUID, seqs: Sequence[int]) -> list[int]:
         self.touched.add(execution)
-        waiting = list(seqs)
+        waiting = self.statements.load_members(execution, seqs)
         claimed: StepRecord | None = None
         last: StepRecord | None = None
         while waiting or claimed is not None:
             if claimed is None:
                 if self._out_of_time() and last is not None:
-                    return waiting
+                    return [step.seq for step in waiting]
                 now = clock.now()
-                seq = waiting.pop(0)
-                claimed = self.statements.claim(execution, seq, self.worker, now, self._lease())
+                step = waiting.pop(0)
+                claimed = self.statements.claim(step, self.worker, now, runner.lease_of(step.options, now))
                 if claimed is None:
                     continue  # done already, somebody else's, or not its time
-                if (lease := runner.lease_of(claimed.options, now)) < self._lease():
-                    self.statements.beat(execution, seq, claimed.attempt, claimed.heartbeat, now, lease)
             last = claimed
             claimed = self._run_claimed(claimed, waiting)
         if last is not None:
             self._follow(last)
         return []
 
-    def _run_claimed(self, step: StepRecord, waiting: list[int]) -> StepRecord | None:
+    def _run_claimed(self, step: StepRecord, waiting: list[StepRecord]) -> StepRecord | None:
         """Run a claimed step and write its outcome; where the next of the link may follow at once, it is claimed in the
         same statement."""
         attempt = Attempt.of_row(step)
@@ -306,7 +319,8 @@ class Visit:
         # A canvas is watched over by its first member, a step by itself; both stay due until an advance has seen them.
         watched = step.canvas is None or step.canvas == step.seq
         due = outcome.completed_at + dt.timedelta(seconds=settings.DURABLE_LEASE) if watched else None
-        held, claimed = self.statements.settle(step.execution_id, outcome, due, following, self.worker, self._lease())
+        lease = runner.lease_of(following.options, outcome.completed_at) if following is not None else self._lease()
+        held, claimed = self.statements.settle(step.execution_id, outcome, due, following, self.worker, lease)
         if not held:
             _refused(step.execution_id, step.seq)
         if claimed is not None:

@@ -1,0 +1,118 @@
+"""How the hot statements run on PostgreSQL: prepared, on Django's connection, past Django's cursor.
+
+`execute` goes through psycopg's cursor, which understands arrays and rows. `Hot` speaks libpq's own language, text in
+and text out, for the statements that run once a step: a cursor's work around such a statement costs more than it does.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import psycopg
+from django.conf import settings
+from django.db import connection
+from psycopg import pq
+from psycopg.errors import error_from_result
+
+Value = str | int | uuid.UUID | dt.datetime | None
+
+_planned: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+
+
+def execute(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Run one statement ($1, $2, … are its parameters) and return its rows."""
+    raw = _connection()
+    try:
+        with psycopg.RawCursor(raw) as cursor:
+            first = sql not in _planned.setdefault(raw, set())
+            if first:
+                _plan_by_index(raw)
+            try:
+                cursor.execute(sql.encode(), parameters, prepare=settings.DB_PREPARED_STATEMENTS)
+                _planned[raw].add(sql)
+                return cursor.fetchall() if cursor.description else []
+            finally:
+                if first:
+                    _plan_freely(raw)
+    except psycopg.Error as error:
+        _raise(raw, error)
+    return []
+
+
+class Hot:
+    """A statement of scalar parameters that is prepared once a connection, and tells how many rows it returned, and
+    the first row's first value as text."""
+
+    def __init__(self, name: str, sql: str) -> None:
+        self.name = f"weir_{name}"
+        self.sql = sql
+
+    def run(self, *values: Value) -> tuple[int, str]:
+        raw = _connection()
+        parameters = [_text(value) for value in values]
+        try:
+            if not settings.DB_PREPARED_STATEMENTS:
+                result = raw.pgconn.exec_params(self.sql.encode(), parameters)
+            elif self.name in _planned.setdefault(raw, set()):
+                result = raw.pgconn.exec_prepared(self.name.encode(), parameters)
+            else:
+                result = self._first(raw, parameters)
+            if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
+                raise error_from_result(result)
+        except psycopg.Error as error:
+            _raise(raw, error)
+        value = result.get_value(0, 0) if result.ntuples and result.nfields else None
+        return result.ntuples, (value or b"").decode()
+
+    def _first(self, raw: Any, parameters: list[bytes | None]) -> pq.abc.PGresult:
+        prepared = raw.pgconn.prepare(self.name.encode(), self.sql.encode())
+        if prepared.status != pq.ExecStatus.COMMAND_OK:
+            raise error_from_result(prepared)
+        _plan_by_index(raw)
+        try:
+            result: pq.abc.PGresult = raw.pgconn.exec_prepared(self.name.encode(), parameters)
+        finally:
+            _plan_freely(raw)
+        _planned[raw].add(self.name)
+        return result
+
+
+def _connection() -> Any:
+    if connection.connection is None:
+        connection.ensure_connection()
+    return connection.connection
+
+
+def _text(value: Value) -> bytes | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return value.encode()
+    return (value.isoformat() if isinstance(value, dt.datetime) else str(value)).encode()
+
+
+def _plan_by_index(raw: Any) -> None:
+    """The first run of a statement on a connection makes its plan. All of these statements are to go by index, however
+    small the table still is; later plans, made when the table has been analyzed, are left to the planner."""
+    raw.pgconn.exec_(b"SET enable_seqscan = off")
+
+
+def _plan_freely(raw: Any) -> None:
+    if raw.pgconn.status == pq.ConnStatus.OK:
+        raw.pgconn.exec_(b"SET enable_seqscan = on")
+
+
+def _raise(raw: Any, error: psycopg.Error) -> None:
+    """As one of Django's database errors; a connection that is gone is given up, so that the next statement makes a
+    new one."""
+    if raw.closed or raw.pgconn.status != pq.ConnStatus.OK:
+        if connection.in_atomic_block:
+            connection.needs_rollback = True
+        else:
+            connection.close()
+    with connection.wrap_database_errors:
+        raise error
