@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from rest_framework.test import APIClient
 
 from automation import clock
 from automation.durable import recovery
@@ -102,6 +103,11 @@ def test_it_fails_when_an_action_fails_and_goes_on_unless_told_otherwise(on_fail
     assert (execution.actions_executed, execution.actions_failed) == (int(after == "success"), 1)
     assert "1 of 2 actions failed" in execution.error_message
     assert "127.0.0.1" in execution_log(execution)[0]["error"]
+    client = APIClient()
+    client.force_authenticate(workflow.organizer)
+    steps = client.get(f"/api/v1/executions/{execution.pk}/steps/").json()["results"]
+    assert [step["status"] for step in steps] == ["failed", "completed" if after == "success" else "skipped"]
+    assert steps[0]["output"] is None
 
 
 def test_it_runs_equal_orders_in_parallel_and_joins_them() -> None:

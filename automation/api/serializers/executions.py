@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from automation.durable import payloads
-from automation.models import ExecutionStep, WorkflowExecution
+from automation.models import ExecutionStep, StepStatus, WorkflowExecution
 from automation.services import executions
 
 
@@ -21,6 +21,13 @@ class PayloadField(serializers.Field[Any, Any, Any, Any]):
 
     def to_representation(self, value: str) -> Any:
         return payloads.decode(value)
+
+
+class OutputField(PayloadField):
+    """A step's result, which only a completed one has: of others the engine keeps a note of its own in the column."""
+
+    def get_attribute(self, instance: ExecutionStep) -> str:
+        return instance.output if instance.status == StepStatus.COMPLETED else ""
 
 
 @extend_schema_field({"type": "object", "nullable": True, "additionalProperties": True})
@@ -106,7 +113,7 @@ class StepSerializer(serializers.ModelSerializer[ExecutionStep]):
     """One durable thing that an execution did, asked for, or received."""
 
     input = PayloadField()
-    output = PayloadField()
+    output = OutputField()
     failure = FailureField()
 
     class Meta:
