@@ -29,6 +29,8 @@ class Script:
     ["sleep", seconds]                   a timer
     ["all", plan, …]                     one after the other
     ["gather", plan, …]                  at once
+    ["background", plan, plan]           the first begins; the second is played; then the first is waited for, not longer
+                                         than for a year
     ["group", [activity, *args], …]      a group
     ["chain", member, …]                 a chain; a member is [activity, *args], or ["group", [activity, *args], …]
     """
@@ -49,6 +51,10 @@ class Script:
                 return [await self.play(part) for part in rest]
             case "gather":
                 return await asyncio.gather(*(self.play(part) for part in rest))
+            case "background":
+                task = asyncio.create_task(self.play(rest[0]))
+                second = await self.play(rest[1])
+                return [await asyncio.wait_for(task, 365 * 86_400), second]
             case "group":
                 results = await workflow.group(*(self.step(member) for member in rest), return_exceptions=True)
                 return [self.shown(result) for result in results]

@@ -26,11 +26,12 @@ from django.db.models import Min
 
 from automation import clock
 from automation.durable import canvas, hooks, liveness, recovery, starts, statements, visits
+from automation.durable.runner import Ran
 from automation.models import OPEN_STATUSES, ExecutionStatus, WorkerHeartbeat, WorkflowExecution
 from project.celery import app
 from tests.support.consistency import assert_consistent
 
-STATEMENTS = ("take_over", "load_steps", "append", "carry", "claim", "settle", "retry", "beat", "fire")
+STATEMENTS = frozenset(name for name in vars(statements.Statements) if not name.startswith("_"))
 
 
 class Died(BaseException):
@@ -127,7 +128,8 @@ class Carrier:
         """Deliver, move time and sweep until these executions (all, if none is named) go on no more; then deliver what
         is left, and check that no row contradicts another."""
         until = clock.timestamp() + days * 86_400
-        for _ in range(20_000):
+        patience = self.sweeps + 500
+        while self.sweeps < patience:
             if self._deliver_next():
                 continue
             if not self._open(executions).exists():
@@ -321,11 +323,11 @@ class Carrier:
             return False
         return self._random.random() < chance
 
-    @contextlib.contextmanager
-    def around_step(self, name: str, execution: uuid.UUID, seq: int) -> Iterator[None]:
+    def around_step(self, name: str, execution: uuid.UUID, seq: int, run: Callable[[], Ran]) -> Ran:
         self.point(f"before {name}")
-        yield
+        ran = run()
         self.point(f"after {name}")
+        return ran
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
