@@ -110,11 +110,14 @@ def _run_transactional(step: Attempt, definition: ActivityDefinition, arguments:
         ours = ExecutionStep.objects.select_for_update().filter(
             execution_id=step.execution_id, seq=step.seq, attempt=step.attempt, status=StepStatus.RUNNING
         )
-        if ours.first() is None:
+        row = ours.first()
+        if row is None:
             raise _Lost
         outcome = _completed(step, definition, _call(step, definition, arguments))
-        due = outcome.completed_at + dt.timedelta(seconds=settings.DURABLE_LEASE)
-        held, _ = statements.current().settle(step.execution_id, outcome, due, None, worker, due)
+        lease = outcome.completed_at + dt.timedelta(seconds=settings.DURABLE_LEASE)
+        # A canvas is watched over by its first member alone.
+        due = lease if row.canvas is None or row.canvas == row.seq else None
+        held, _ = statements.current().settle(step.execution_id, outcome, due, None, worker, lease)
         if not held:
             raise _Lost
     return Ran(outcome, settled=True)
