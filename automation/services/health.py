@@ -93,7 +93,7 @@ def check() -> Health:
         beat, workers, backlog = _beat(), _workers(), _backlog()
         alerts = Alert.objects.filter(closed_at=None).count()
     except (DatabaseError, InterfaceError) as error:
-        logger.warning("health: the database does not answer: %s", error)
+        logger.debug("health: the database does not answer: %s", error)
         # What it said may name hosts and users; the log has it.
         gone = Answer(False, error="the database does not answer")
         return Health("down", gone, broker, Beat(False), [], [], Backlog(False), 0)
@@ -122,7 +122,7 @@ def _broker() -> Answer:
             address = (parts.hostname or "localhost", parts.port or 5672)
             socket.create_connection(address, timeout=BROKER_TIMEOUT).close()
     except (redis.RedisError, OSError) as error:
-        logger.warning("health: the broker does not answer: %s", error)
+        logger.debug("health: the broker does not answer: %s", error)
         return Answer(False, error="the broker does not answer; rows are kept, and messages follow later")
     return Answer(True, _milliseconds(started))
 
