@@ -7,7 +7,7 @@ import time
 from bench.stage import Contender, Stage
 
 # A backend keeps its counts to itself until it has been idle for ten seconds (or commits again a second later).
-_STATISTICS_LAG = 10.5
+_STATISTICS_LAG = 11.0
 
 _ROW_BYTES = """
     WITH sample AS (
@@ -24,21 +24,24 @@ def of_sequences(stage: Stage, contender: Contender, count: int) -> dict[str, fl
     """Per five-step execution. Commits are all transactions of the workers, beat and starter, less what an idle
     stretch of the same length commits and less the waiting driver's own looks; rows are headers and payloads of the
     execution and its steps; the log includes indexes, commit records and full-page images."""
+    # The idle stretch comes first: what a backend reports late then counts for the work and not for the background.
+    idle_before, idle_from = _commits(stage), time.monotonic()
     before, began = _commits(stage), time.monotonic()
-    log_before = _log_position(stage)
+    per_second = (before - idle_before) / (began - idle_from)
+    writes_before, log_before = _position(stage)
     answer = contender.ask("sequences", count=count).answer
-    log = _log_position(stage) - log_before
-    after, ended = _commits(stage), time.monotonic()
-    idle, waited = _commits(stage) - after, time.monotonic() - ended
-    background = idle / waited * (ended - began)
+    writes, log = _position(stage)
+    after = _commits(stage)
+    background = per_second * (time.monotonic() - began)
     with stage.connection() as connection:
         row = connection.execute(_ROW_BYTES).fetchone()
         assert row is not None
     return {
         # To one decimal: what runs beside (heartbeats, sweeps) is known no better.
         "commits": round((after - before - background - answer.get("looks", 0)) / count, 1),
+        "writes": round((writes - writes_before) / count, 1),
         "row_bytes": float(row[0]),
-        "wal_bytes": log / count,
+        "wal_bytes": (log - log_before) / count,
     }
 
 
@@ -53,8 +56,12 @@ def _commits(stage: Stage) -> int:
         return int(row[0])
 
 
-def _log_position(stage: Stage) -> int:
+def _position(stage: Stage) -> tuple[int, int]:
+    """The number of the next writing transaction, and the end of the write-ahead log in bytes: both without delay."""
     with stage.connection("postgres") as connection:
-        row = connection.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint").fetchone()
+        row = connection.execute(
+            "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint,"
+            " pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint"
+        ).fetchone()
         assert row is not None
-        return int(row[0])
+        return int(row[0]), int(row[1])

@@ -23,6 +23,7 @@ UNITS = {
     "p50": "ms idle p50",
     "p95": "ms idle p95",
     "commits": "commits per execution",
+    "writes": "of them with writes",
     "row_bytes": "bytes of rows per execution",
     "wal_bytes": "bytes of log per execution",
     "late_p50": "s late p50",
