@@ -46,9 +46,11 @@ def _run_link(self: Task, execution: str, seqs: list[int], chunk: int = 0) -> st
     that takes this one's place in its chain or chord."""
     limit = (self.request.timelimit or [None])[0] or VISIT_LIMIT
     budget = settings.DURABLE_CHUNK_BUDGET if chunk else settings.DURABLE_LINK_BUDGET
-    rest = _visit(self, limit, budget).link(uuid.UUID(execution), seqs)
+    visit = _visit(self, limit, budget)
+    rest = visit.link(uuid.UUID(execution), seqs, parallel=bool(chunk), asks=chunk != canvas.HEADER)
     if rest:
-        raise self.replace(self.signature(args=[execution, rest, chunk], immutable=True, queue=_queue(self)))
+        again = self.signature(args=[execution, rest, chunk], immutable=True, queue=_queue(self), time_limit=limit)
+        raise self.replace(again)
     return "done"
 
 

@@ -37,6 +37,9 @@ EVENTS = "trigger_workflows"
 QUIET_SECONDS = 1.0
 """For so long nothing is published after a publish has failed."""
 
+CHUNK, HEADER = 1, 2
+"""What a link's third argument says: its steps are parallel; and it is part of a chord's header, whose body asks."""
+
 BATCH = 100
 """Executions or timers in one message."""
 
@@ -113,7 +116,7 @@ def segment(execution: uuid.UUID, head: int, steps: Sequence[Sendable], now: dt.
         if position and delayed:
             break  # its delay begins when its turn comes: whoever gets there sends it
         if len(members) > 1:
-            header = _chunks(execution, members, now)
+            header = _chunks(execution, members, now, HEADER)
             break
         if links and _together(links[-1][0], members[0]):
             links[-1].append(members[0])
@@ -142,7 +145,7 @@ def _together(first: Sendable, step: Sendable) -> bool:
     )
 
 
-def _chunks(execution: uuid.UUID, steps: Sequence[Sendable], now: dt.datetime) -> list[Any]:
+def _chunks(execution: uuid.UUID, steps: Sequence[Sendable], now: dt.datetime, kind: int = CHUNK) -> list[Any]:
     """Links for parallel steps: about two per worker slot, by queue; what is delayed or rate-limited goes alone."""
     horizon = now + dt.timedelta(seconds=settings.DURABLE_COUNTDOWN_HORIZON)
     alone: list[list[Sendable]] = []
@@ -158,17 +161,18 @@ def _chunks(execution: uuid.UUID, steps: Sequence[Sendable], now: dt.datetime) -
     for members in by_queue.values():
         size = math.ceil(len(members) / (2 * settings.DURABLE_WORKER_SLOTS))
         pieces += [members[start : start + size] for start in range(0, len(members), size)]
-    several = len(steps) > 1
-    return [_link(execution, members, now, chunk=several) for members in pieces]
+    if len(pieces) == 1:
+        kind = CHUNK if len(steps) > 1 else 0  # no chord: nobody else asks what follows
+    return [_link(execution, members, now, chunk=kind) for members in pieces]
 
 
-def _link(execution: uuid.UUID, steps: Sequence[Sendable], now: dt.datetime, *, chunk: bool = False) -> Any:
+def _link(execution: uuid.UUID, steps: Sequence[Sendable], now: dt.datetime, *, chunk: int = 0) -> Any:
     first = steps[0]
     longest = max(step_options.parse(step.options).attempt_seconds() for step in steps)
     countdown = max(0.0, (first.run_at - now).total_seconds()) if first.run_at is not None else 0.0
     return _signature(
         first.name,
-        [str(execution), [step.seq for step in steps], int(chunk)],
+        [str(execution), [step.seq for step in steps], chunk],
         first.queue,
         countdown or None,
         first.priority,
@@ -204,7 +208,8 @@ def _publish(signature: Any) -> bool:
         return False
     try:
         signature.apply_async()
-    except (kombu.exceptions.KombuError, redis.exceptions.RedisError, OSError) as error:
+    except (kombu.exceptions.KombuError, redis.exceptions.RedisError, OSError, RuntimeError) as error:
+        # (RuntimeError is what Celery makes of a result backend that is away, which a chord needs.)
         # Nothing is lost: the row that this message speaks of is due, and a sweep publishes it again.
         _quiet_until = time.monotonic() + QUIET_SECONDS
         logger.warning("the broker did not take %s: %s; a sweep will send it", signature.get("task"), error)

@@ -230,10 +230,11 @@ class Run:
         def resolve(fed: Fed) -> None:
             if future.done():
                 return
-            if fed.status == _COMPLETED:
-                future.set_result(payloads.decode(fed.output, result_hint))
+            value, error = _result_of(fed, result_hint)
+            if error is None:
+                future.set_result(value)
             else:
-                future.set_exception(step_error(fed))
+                future.set_exception(error)
 
         self._waiters[seq] = resolve
         return future
@@ -261,7 +262,7 @@ class Run:
         def resolve(fed: Fed) -> None:
             if not future.done():
                 rows = {row.seq: row for row in fed.members}
-                future.set_result([_member_result(rows[seq], hint) for seq, hint in hints])
+                future.set_result([_result_of(Fed.of(rows[seq]), hint) for seq, hint in hints])
 
         self._waiters[head] = resolve
         return future
@@ -458,10 +459,14 @@ def step_error(fed: Fed) -> BaseException:
     return failures.activity_error(fed.seq, fed.name, fed.worker, cause, state)
 
 
-def _member_result(row: StepRecord, hint: Any) -> tuple[Any, BaseException | None]:
-    if row.status == _COMPLETED:
-        return payloads.decode(row.output, hint), None
-    return None, step_error(Fed.of(row))
+def _result_of(fed: Fed, hint: Any) -> tuple[Any, BaseException | None]:
+    """What code gets for a step: a value, or an error; the latter, too, where the value is none of what `hint` says."""
+    if fed.status != _COMPLETED:
+        return None, step_error(fed)
+    try:
+        return payloads.decode(fed.output, hint), None
+    except (TypeError, ValueError, ArithmeticError) as error:
+        return None, payloads.PayloadError(f"result of step #{fed.seq} {fed.name!r}: {error}")
 
 
 def _counted(ending: Ending, value: Any) -> Ending:

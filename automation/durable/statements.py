@@ -83,6 +83,21 @@ class Statements(Protocol):
         """Write an attempt's outcome, without deciding what follows for the execution; and start the first attempt of
         the step `following` in the same statement. (False, None) when the attempt was lost."""
 
+    def settle_many(
+        self,
+        execution: uuid.UUID,
+        done: Sequence[tuple[Outcome, dt.datetime | None]],
+        wanted: Sequence[StepRecord],
+        worker: str,
+        now: dt.datetime,
+        lease: dt.datetime,
+    ) -> tuple[set[int], list[StepRecord]]:
+        """Write outcomes of steps that do not depend on each other, each with its `due`, and claim others, in one
+        statement; returns the seqs whose outcome was written (their attempt was not lost), and the claimed steps."""
+
+    def unclaim(self, execution: uuid.UUID, seqs: Sequence[int], worker: str, now: dt.datetime) -> None:
+        """Give back steps that this worker has claimed and not begun."""
+
     def retry(
         self, execution: uuid.UUID, seq: int, attempt: int, failure: str, run_at: dt.datetime, due: dt.datetime
     ) -> bool:

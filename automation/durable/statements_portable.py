@@ -241,6 +241,25 @@ def settle(
         return True, _claim(following, worker, done.completed_at, lease)
 
 
+def settle_many(
+    execution: uuid.UUID,
+    done: Sequence[tuple[Outcome, dt.datetime | None]],
+    wanted: Sequence[StepRecord],
+    worker: str,
+    now: dt.datetime,
+    lease: dt.datetime,
+) -> tuple[set[int], list[StepRecord]]:
+    with transaction.atomic():
+        written = {outcome.seq for outcome, due in done if _settle(execution, outcome, due)}
+        claimed = [_claim(step, worker, now, lease, due__isnull=False) for step in wanted]
+    return written, [step for step in claimed if step is not None]
+
+
+def unclaim(execution: uuid.UUID, seqs: Sequence[int], worker: str, now: dt.datetime) -> None:
+    mine = ExecutionStep.objects.filter(execution_id=execution, seq__in=seqs, worker=worker, status=StepStatus.RUNNING)
+    mine.update(status=StepStatus.PENDING, attempt=F("attempt") - 1, worker="", due=now)
+
+
 def retry(execution: uuid.UUID, seq: int, attempt: int, failure: str, run_at: dt.datetime, due: dt.datetime) -> bool:
     running = ExecutionStep.objects.filter(execution_id=execution, seq=seq, attempt=attempt, status=StepStatus.RUNNING)
     return bool(running.update(status=StepStatus.PENDING, failure=failure, run_at=run_at, due=due, worker=""))

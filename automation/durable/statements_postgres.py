@@ -31,7 +31,9 @@ __all__ = [
     "load_steps",
     "retry",
     "settle",
+    "settle_many",
     "take_over",
+    "unclaim",
     "watch",
 ]
 
@@ -251,7 +253,7 @@ def claim(step: StepRecord, worker: str, now: dt.datetime, lease: dt.datetime) -
     return _claimed(step, attempt, worker, now) if rows else None
 
 
-def _claimed(step: StepRecord, attempt: str, worker: str, now: dt.datetime) -> StepRecord:
+def _claimed(step: StepRecord, attempt: str | int, worker: str, now: dt.datetime) -> StepRecord:
     return step._replace(status="running", attempt=int(attempt), worker=worker, started_at=now)
 
 
@@ -292,6 +294,65 @@ def settle(
     if not rows or not attempt:
         return bool(rows), None
     return True, _claimed(following, attempt, worker, done.completed_at)
+
+
+_SETTLE_MANY = f"""
+WITH done AS (
+    UPDATE automation_executionstep s
+    SET status = v.status, output = v.output, failure = v.failure, completed_at = v.completed_at, due = v.due
+    FROM unnest($2::int[], $3::int[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[])
+         AS v (seq, attempt, status, output, failure, completed_at, due)
+    WHERE s.execution_id = $1 AND s.seq = v.seq AND s.attempt = v.attempt AND s.status = 'running'
+    RETURNING s.seq
+), next AS (
+    UPDATE automation_executionstep s
+    SET status = 'running', attempt = s.attempt + 1, worker = $10, started_at = $11, due = $12
+    FROM automation_workflowexecution e
+    WHERE s.execution_id = $1 AND s.seq = ANY($9::int[]) AND s.status = 'pending'
+      AND COALESCE(s.due, 'infinity') < 'infinity' AND COALESCE(s.run_at, '-infinity') <= $13 AND {_GOING_ON}
+    RETURNING s.seq, s.attempt
+)
+SELECT seq, NULL FROM done UNION ALL SELECT seq, attempt FROM next
+"""  # noqa: S608
+
+
+def settle_many(
+    execution: uuid.UUID,
+    done: Sequence[tuple[Outcome, dt.datetime | None]],
+    wanted: Sequence[StepRecord],
+    worker: str,
+    now: dt.datetime,
+    lease: dt.datetime,
+) -> tuple[set[int], list[StepRecord]]:
+    outcomes = [outcome for outcome, _ in done]
+    rows = execute(
+        _SETTLE_MANY,
+        (
+            execution,
+            [outcome.seq for outcome in outcomes],
+            [outcome.attempt for outcome in outcomes],
+            [outcome.status for outcome in outcomes],
+            [outcome.output for outcome in outcomes],
+            [outcome.failure for outcome in outcomes],
+            [outcome.completed_at for outcome in outcomes],
+            [due for _, due in done],
+            [step.seq for step in wanted],
+            *(worker, now, lease, now + EARLY),
+        ),
+    )
+    attempts = {seq: attempt for seq, attempt in rows if attempt is not None}
+    claimed = [_claimed(step, attempts[step.seq], worker, now) for step in wanted if step.seq in attempts]
+    return {seq for seq, attempt in rows if attempt is None}, claimed
+
+
+_UNCLAIM = """
+UPDATE automation_executionstep SET status = 'pending', attempt = attempt - 1, worker = '', due = $4
+WHERE execution_id = $1 AND seq = ANY($2::int[]) AND worker = $3 AND status = 'running'
+"""
+
+
+def unclaim(execution: uuid.UUID, seqs: Sequence[int], worker: str, now: dt.datetime) -> None:
+    execute(_UNCLAIM, (execution, list(seqs), worker, now))
 
 
 _RETRY = """

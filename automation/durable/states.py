@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Count, F, Q
 
 from automation.durable import failures, timers
 from automation.durable.exceptions import SkippedError
@@ -60,13 +60,15 @@ class Progress:
 def progress(execution: uuid.UUID, head: int, now: dt.datetime) -> Progress:
     """Decide by rows how a canvas goes on: skip what follows a failure, or make the next stage ready."""
     members = ExecutionStep.objects.filter(execution_id=execution, canvas=head)
-    light = list(members.values_list("stage", "status", "due"))
-    unfinished = [(stage, status, due) for stage, status, due in light if status in UNFINISHED]
-    if not unfinished:
-        return Progress(ended=bool(light))
-    current = min(stage for stage, _, _ in unfinished)
-    if any(stage == current and due is not None for stage, _, due in unfinished):
-        return Progress()  # its stage is under way: each unfinished member is due by itself
+    state = members.aggregate(
+        under_way=Count("id", Q(status__in=UNFINISHED, due__isnull=False)),
+        left=Count("id", Q(status__in=UNFINISHED)),
+        all=Count("id"),
+    )
+    if state["under_way"]:
+        return Progress()  # its stage is under way: each unfinished member of it is due by itself
+    if not state["left"]:
+        return Progress(ended=bool(state["all"]))
     with transaction.atomic():
         row = lock(execution)
         if row is None or row.status != ExecutionStatus.RUNNING or row.paused_at is not None:

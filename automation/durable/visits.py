@@ -23,7 +23,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from automation import clock
-from automation.durable import canvas, hooks, liveness, options, runner, statements, states, timers
+from automation.durable import canvas, hooks, links, liveness, options, runner, statements, states, timers
 from automation.durable.exceptions import NondeterminismError
 from automation.durable.records import Decision, ExecutionRecord, NewStep, Outcome, StepRecord
 from automation.durable.registry import UnknownName
@@ -63,10 +63,17 @@ class Visit:
         with self._holding():
             return self._advance(wanted)
 
-    def link(self, execution: uuid.UUID, seqs: Sequence[int]) -> list[int]:
-        """Run steps of one execution, one after the other; returns those handed over."""
+    def link(
+        self, execution: uuid.UUID, seqs: Sequence[int], *, parallel: bool = False, asks: bool = True
+    ) -> list[int]:
+        """Run steps of one execution, one after the other, or (`parallel`) in whatever order suits; returns those
+        handed over. `asks`: find out what follows, which in a chord's header is left to its body."""
         with self._holding():
-            return self._link(execution, seqs)
+            self.touched.add(execution)
+            last, rest = (links.run_chunk if parallel else links.run_link)(self, execution, seqs)
+            if asks and last is not None and not rest:
+                self._follow(last)
+            return rest
 
     def join(self, execution: uuid.UUID, head: int) -> None:
         """Let a canvas go on, by what its rows say."""
@@ -92,7 +99,7 @@ class Visit:
         carried = [(run, decision) for run, decision in decided if self._next_of(decision)]
         self._write([(run, decision) for run, decision in decided if not self._next_of(decision)])
         for position, (run, decision) in enumerate(carried):
-            if self._out_of_time():
+            if self.out_of_time():
                 self._write(carried[position:])
                 break
             self._begin(run, decision)
@@ -111,7 +118,7 @@ class Visit:
         # A step that another visit carries was covered by the execution, which is this worker's now.
         uncovered = [id_ for id_, own in steps.items() if any(s.status == "running" and s.due is None for s in own)]
         if uncovered:
-            self.statements.watch(uncovered, self._lease())
+            self.statements.watch(uncovered, self.lease())
         for row in rows:
             yield row, runs[row.id], steps[row.id]
 
@@ -124,7 +131,8 @@ class Visit:
                 run.execution = row
                 seen = run.feed_new(steps)
             return run, run.decide(seen)
-        except (NondeterminismError, Parked, UnknownName) as error:
+        except (NondeterminismError, Exception) as error:
+            # Whatever the code does wrong is its own execution's matter, not the others' of this visit.
             self._park(row, run, error)
             return None
 
@@ -182,7 +190,7 @@ class Visit:
             return None
         return step
 
-    def _out_of_time(self) -> bool:
+    def out_of_time(self) -> bool:
         return time.monotonic() >= self.hands_over_at
 
     def _begin(self, run: Run, decision: Decision) -> None:
@@ -209,14 +217,14 @@ class Visit:
             if outcome is None or ran.settled:
                 self._after_attempt(run, step, ran)
                 return
-            order = run.feed_own(outcome, step.name, self.worker)
             try:
+                order = run.feed_own(outcome, step.name, self.worker)
                 decision = run.decide([])
-            except Parked as error:
+            except (NondeterminismError, Exception) as error:
                 self._settle(execution.id, outcome)
                 self._park(execution, run, error)
                 return
-            following = None if self._out_of_time() else self._next_of(decision)
+            following = None if self.out_of_time() else self._next_of(decision)
             if following is None:
                 decision.settled, decision.settled_order = outcome, order
                 if not self._finish(run, decision):
@@ -256,8 +264,8 @@ class Visit:
             self._advance([(run.execution_id, None)])
             return
         if ran.retry_at is not None:
-            self._retry(run.execution_id, step, 1, ran)
-        self.statements.let_go(run.execution_id, run.execution.epoch, self._lease())
+            self.retry(run.execution_id, step, 1, ran)
+        self.statements.let_go(run.execution_id, run.execution.epoch, self.lease())
 
     def _settle(self, execution: uuid.UUID, outcome: Outcome) -> bool:
         due = outcome.completed_at + dt.timedelta(seconds=settings.DURABLE_LEASE)
@@ -270,9 +278,9 @@ class Visit:
         if self._settle(execution, outcome):
             self._advance([(execution, None)])
         else:
-            _refused(execution, outcome.seq)
+            links.refused(execution, outcome.seq)
 
-    def _retry(self, execution: uuid.UUID, step: NewStep | StepRecord, attempt: int, ran: Ran) -> None:
+    def retry(self, execution: uuid.UUID, step: NewStep | StepRecord, attempt: int, ran: Ran) -> None:
         now = clock.now()
         run_at = ran.retry_at or now
         due = timers.sweep_time(run_at, now)
@@ -280,55 +288,10 @@ class Visit:
             again = NewStep(step.seq, step.kind, step.name, step.queue, step.priority, step.options, "", run_at=run_at)
             canvas.parallel(execution, [again], now)
 
-    # -- links ---------------------------------------------------------------------------------------------------------
-
-    def _link(self, execution: uuid.UUID, seqs: Sequence[int]) -> list[int]:
-        self.touched.add(execution)
-        waiting = self.statements.load_members(execution, seqs)
-        claimed: StepRecord | None = None
-        last: StepRecord | None = None
-        while waiting or claimed is not None:
-            if claimed is None:
-                if self._out_of_time() and last is not None:
-                    return [step.seq for step in waiting]
-                now = clock.now()
-                step = waiting.pop(0)
-                claimed = self.statements.claim(step, self.worker, now, runner.lease_of(step.options, now))
-                if claimed is None:
-                    continue  # done already, somebody else's, or not its time
-            last = claimed
-            claimed = self._run_claimed(claimed, waiting)
-        if last is not None:
-            self._follow(last)
-        return []
-
-    def _run_claimed(self, step: StepRecord, waiting: list[StepRecord]) -> StepRecord | None:
-        """Run a claimed step and write its outcome; where the next of the link may follow at once, it is claimed in the
-        same statement."""
-        attempt = Attempt.of_row(step)
-        ran = hooks.step(step.name, step.execution_id, step.seq, partial(runner.run, attempt, self.worker))
-        outcome = ran.outcome
-        if ran.retry_at is not None:
-            self._retry(step.execution_id, step, step.attempt, ran)
-        if outcome is None or ran.settled:
-            return None
-        broken = outcome.status != StepStatus.COMPLETED and options.parse(step.options).stop
-        following = None
-        if waiting and not self._out_of_time() and not (broken and step.canvas is not None):
-            following = waiting[0]
-        # A canvas is watched over by its first member, a step by itself; both stay due until an advance has seen them.
-        watched = step.canvas is None or step.canvas == step.seq
-        due = outcome.completed_at + dt.timedelta(seconds=settings.DURABLE_LEASE) if watched else None
-        lease = runner.lease_of(following.options, outcome.completed_at) if following is not None else self._lease()
-        held, claimed = self.statements.settle(step.execution_id, outcome, due, following, self.worker, lease)
-        if not held:
-            _refused(step.execution_id, step.seq)
-        if claimed is not None:
-            waiting.pop(0)
-        return claimed
+    # -- canvases -----------------------------------------------------------------------------------------------------
 
     def _follow(self, step: StepRecord) -> None:
-        """After a link: the question of what its outcomes lead to."""
+        """What the outcomes of a link lead to."""
         if step.canvas is None:
             self._advance([(step.execution_id, None)])
         else:
@@ -342,7 +305,7 @@ class Visit:
         elif progress.ready:
             canvas.segment(execution, head, progress.ready, now)
 
-    def _lease(self) -> dt.datetime:
+    def lease(self) -> dt.datetime:
         return clock.now() + dt.timedelta(seconds=settings.DURABLE_LEASE)
 
     # -- when a line raises --------------------------------------------------------------------------------------------
@@ -351,24 +314,35 @@ class Visit:
     def _holding(self) -> Iterator[None]:
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             for execution in self.touched:
                 if (run := _cache.pop(execution, None)) is not None:
                     run.close()
-            self._release()
+            self._release(blameless=isinstance(error, DatabaseError | InterfaceError))
             raise
 
-    def _release(self) -> None:
-        """Give back what this visit holds: this worker lives on, so no sweep would take it for lost."""
+    def _release(self, blameless: bool) -> None:
+        """Give back what this visit holds: this worker lives on, so no sweep would take it for lost.
+
+        What the database did is not held against it. Anything else looks to the sweep like the death of a worker: it
+        is tried again after growing pauses, and given up after DURABLE_MAX_RECOVERIES.
+        """
+        lost = f"{self.worker}/raised"  # no node reports this one
         deadline = time.monotonic() + RELEASE_SECONDS
         pause = 0.1
         while True:
             try:
                 now = clock.now()
-                ExecutionStep.objects.filter(
+                executions = WorkflowExecution.objects.filter(id__in=self.touched, worker=self.worker)
+                steps = ExecutionStep.objects.filter(
                     execution_id__in=self.touched, status=StepStatus.RUNNING, worker=self.worker
-                ).update(status=StepStatus.PENDING, worker="", due=now, run_at=now)
-                WorkflowExecution.objects.filter(id__in=self.touched, worker=self.worker).update(worker="", due=now)
+                )
+                if blameless:
+                    steps.update(status=StepStatus.PENDING, worker="", due=now, run_at=now)
+                    executions.update(worker="", due=now)
+                else:
+                    steps.update(worker=lost, due=now)
+                    executions.update(worker=lost, due=now)
             except (DatabaseError, InterfaceError) as error:
                 connection.close()
                 if time.monotonic() > deadline:
@@ -378,10 +352,6 @@ class Visit:
                 pause = min(2 * pause, 2.0)
             else:
                 return
-
-
-def _refused(execution: uuid.UUID, seq: int) -> None:
-    logger.warning("execution %s step #%s: the attempt was lost; its outcome is refused", execution, seq)
 
 
 def _cached(row: ExecutionRecord) -> Run | None:
