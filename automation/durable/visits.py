@@ -26,8 +26,7 @@ from automation import clock
 from automation.durable import canvas, hooks, links, liveness, options, runner, statements, states, timers
 from automation.durable.exceptions import NondeterminismError
 from automation.durable.records import Decision, ExecutionRecord, NewStep, Outcome, StepRecord
-from automation.durable.registry import UnknownName
-from automation.durable.replay import Parked, Run
+from automation.durable.replay import Run
 from automation.durable.runner import Attempt, Ran
 from automation.models import ExecutionStep, StepKind, StepStatus, WorkflowExecution
 
