@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from automation.durable import workflow
@@ -29,8 +30,8 @@ class Script:
     ["sleep", seconds]                   a timer
     ["all", plan, …]                     one after the other
     ["gather", plan, …]                  at once
-    ["background", plan, plan]           the first begins; the second is played; then the first is waited for, not longer
-                                         than for a year
+    ["background", plan, plan]           the first begins; the second is played; then the first is waited for, a year at
+                                         most
     ["group", [activity, *args], …]      a group
     ["chain", member, …]                 a chain; a member is [activity, *args], or ["group", [activity, *args], …]
     """
@@ -102,3 +103,39 @@ class Order:
         if pause:
             await workflow.sleep(pause)
         return {"results": results}
+
+
+# -- the loop ----------------------------------------------------------------------------------------------------------
+
+log: list[Any] = []
+"""What workflow code noted, for tests to look at. Replays note again."""
+
+
+def call(name: str, *args: Any, **options: Any) -> Any:
+    options.setdefault("start_to_close_timeout", LIMIT)
+    options.setdefault("retry_policy", QUICK)
+    return workflow.execute_activity(f"flows_{name}", args=list(args), **options)
+
+
+class _Snippets:
+    """Workflow code by name: each is `async def name(data) -> result`."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Callable[[Any], Awaitable[Any]]] = {}
+
+    def __call__(self, function: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+        self.known[function.__name__] = function
+        return function
+
+
+snippet = _Snippets()
+"""Tests add code here, under a name, and may put other code under it later: a deploy."""
+
+
+@workflow.defn(name="flows_snippet")
+class Snippet:
+    """Runs the code that a test has put under a name."""
+
+    @workflow.run
+    async def run(self, name: str, data: Any = None) -> Any:
+        return await snippet.known[name](data)

@@ -439,11 +439,11 @@ def carrying(workers: int = 2) -> Iterator[Carrier]:
     kept = (canvas._publish, visits.Visit._release, Task.replace, hooks._step_hook, liveness._node_id)
     release = visits.Visit._release
 
-    def unless_dead(visit: visits.Visit) -> None:
+    def unless_dead(visit: visits.Visit, blameless: bool) -> None:
         import sys
 
         if not isinstance(sys.exc_info()[1], Died):  # the dead give nothing back
-            release(visit)
+            release(visit, blameless)
 
     def replace(_task: Task, sig: Any) -> None:
         raise Replaced(signature(sig))
