@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from automation import clock
 from automation.durable import canvas, payloads, states, timers
@@ -86,12 +86,12 @@ def retry(execution: uuid.UUID) -> None:
             return
         if row.status not in (ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT):
             raise Conflict(f"execution {execution} is {row.status}; only a failed or parked one can be retried")
-        failed = ExecutionStep.objects.filter(
-            execution=row, kind=StepKind.ACTIVITY, status__in=(StepStatus.FAILED, StepStatus.SKIPPED)
-        )
-        if not failed.filter(status=StepStatus.FAILED).exists():
+        asked_for = ExecutionStep.objects.filter(execution=row, seq__gt=0)
+        if not asked_for.filter(kind=StepKind.ACTIVITY, status=StepStatus.FAILED).exists():
             raise Conflict(f"execution {execution} has no failed step to go on from; start it anew")
-        _make_ready(row, failed, now)
+        cut_off = Q(status=StepStatus.CANCELLED, resolved_seq=None)  # by the end, not by the code
+        _make_ready(row, asked_for.filter(cut_off | Q(status__in=(StepStatus.FAILED, StepStatus.SKIPPED))), now)
+        asked_for.filter(status=StepStatus.RUNNING).update(cancel_requested=False, due=now)
         row.reopened += 1
         _set_going(row, now)
 
@@ -220,8 +220,9 @@ def _make_ready(row: WorkflowExecution, steps: QuerySet[ExecutionStep], now: dt.
         ready = step.canvas is None or step.stage == first_stage[step.canvas]
         step.status, step.failure, step.output, step.attempt = StepStatus.PENDING, "", "", step.attempt
         step.recoveries, step.worker, step.completed_at, step.cancel_requested = 0, "", None, False
-        step.run_at, step.created_at = None, now  # schedule_to_close begins anew
-        step.due = now if ready else None
+        step.created_at = now  # schedule_to_close begins anew
+        step.run_at = step.run_at if step.kind == StepKind.TIMER else None
+        step.due = (step.run_at or now) if ready else None
     ExecutionStep.objects.bulk_update(
         rows,
         [
@@ -229,6 +230,8 @@ def _make_ready(row: WorkflowExecution, steps: QuerySet[ExecutionStep], now: dt.
             *("cancel_requested", "run_at", "created_at", "due"),
         ],
     )
+    # The first member watches over its canvas again.
+    ExecutionStep.objects.filter(execution=row, seq__in=first_stage, due=None).update(due=now)
 
 
 def _set_going(row: WorkflowExecution, now: dt.datetime, status: str = ExecutionStatus.RUNNING) -> None:
@@ -266,6 +269,12 @@ def _go_on(row: WorkflowExecution) -> None:
         execution_id=row.id, kind=StepKind.ACTIVITY, status=StepStatus.PENDING, due__lte=now
     )
     canvas.parallel(row.id, list(ready), now)
+    # A stage that came to its end while nothing new might start.
+    heads = ExecutionStep.objects.filter(
+        execution_id=row.id, status=StepStatus.PENDING, canvas__isnull=False, due=None
+    ).values_list("canvas", flat=True)
+    for head in set(heads):
+        canvas.join(row.id, head, row.queue)
 
 
 def _send_soon(rows: Sequence[WorkflowExecution], now: dt.datetime) -> None:

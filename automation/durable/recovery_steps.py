@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import F, Min, Q
 
 from automation.durable import canvas, failures, liveness, options, runner, states, timers
-from automation.durable.exceptions import ApplicationError, TimeoutError, TimeoutType
+from automation.durable.exceptions import ApplicationError, RetryState, TimeoutError, TimeoutType
 from automation.durable.runner import Attempt
 from automation.models import (
     ENDED_STATUSES,
@@ -179,7 +179,7 @@ def _end_attempt(
         *(step.execution_id, step.seq, step.name, step.attempt, step.queue, step.options, "", ""),
         *(step.created_at, step.started_at or step.created_at),
     )
-    verdict = runner.decide(attempt, error, now)
+    verdict = runner.decide(attempt, error, now) if not step.cancel_requested else RetryState.CANCEL_REQUESTED.name
     mine = ExecutionStep.objects.filter(id=step.id, status=StepStatus.RUNNING, attempt=step.attempt)
     failure = failures.encode(error)
     if isinstance(verdict, dt.datetime):
@@ -192,7 +192,7 @@ def _end_attempt(
     due = now + dt.timedelta(seconds=settings.DURABLE_LEASE)
     watched = step.canvas is None or step.canvas == step.seq
     mine.update(
-        status=StepStatus.FAILED,
+        status=StepStatus.CANCELLED if step.cancel_requested else StepStatus.FAILED,
         output=verdict,
         failure=failure,
         completed_at=now,

@@ -109,6 +109,8 @@ class Run:
         self._violation: BaseException | None = None
         self._recorded = False
         self._lenient = execution.reopened > 0
+        # It waits in the middle of its history for a retried step, and is of no use for anything that follows.
+        self.stands_back = False
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -135,18 +137,22 @@ class Run:
         self.resolved = max((step.resolved_seq or 0 for step in recorded), default=0)
         self._recorded = bool(recorded) or any(seq > 0 for seq in self._history)
         self._start()
+        seen_again: list[tuple[int, int]] = []  # retried steps, which keep their number
         for step in recorded:
             if not self._has_ended(step):
                 # A retry keeps the failed step's place in the order: until it has an outcome again, what was seen
                 # after it waits.
                 self._recorded = False
-                return []
+                self.stands_back = True
+                return seen_again
             self._feed(step)
+            if step.due is not None:
+                seen_again.append((step.seq, step.resolved_seq or 0))
         self._check_recorded()
         if not self._lenient:
             self._check_all_asked()
         self._recorded = False
-        return self.feed_new(self._history.values())
+        return seen_again + self.feed_new(self._history.values())
 
     def feed_new(self, steps: Iterable[StepRecord]) -> list[tuple[int, int]]:
         """Feed outcomes that no advance has seen, in the order of (time, seq)."""

@@ -103,7 +103,12 @@ def _append(decision: Decision, worker: str, now: dt.datetime) -> bool:
     if decision.cancelled or (ending is not None and decision.leaves_open):
         steps.filter(doomed, status__in=_UNFINISHED).update(cancel_requested=True)
         steps.filter(doomed, status=StepStatus.PENDING).update(
-            status=StepStatus.CANCELLED, resolved_seq=0, due=None, completed_at=now
+            # 0 marks what the code itself took back, and replay takes back again. What an end cuts off can be retried
+            # with it.
+            status=StepStatus.CANCELLED,
+            resolved_seq=0 if ending is None else None,
+            due=None,
+            completed_at=now,
         )
     ExecutionStep.objects.bulk_create([_row(decision.execution_id, step, worker, now) for step in decision.new])
     return True
@@ -261,7 +266,9 @@ def unclaim(execution: uuid.UUID, seqs: Sequence[int], worker: str, now: dt.date
 
 
 def retry(execution: uuid.UUID, seq: int, attempt: int, failure: str, run_at: dt.datetime, due: dt.datetime) -> bool:
-    running = ExecutionStep.objects.filter(execution_id=execution, seq=seq, attempt=attempt, status=StepStatus.RUNNING)
+    running = ExecutionStep.objects.filter(
+        execution_id=execution, seq=seq, attempt=attempt, status=StepStatus.RUNNING, cancel_requested=False
+    )
     return bool(running.update(status=StepStatus.PENDING, failure=failure, run_at=run_at, due=due, worker=""))
 
 

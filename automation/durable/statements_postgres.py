@@ -357,7 +357,7 @@ def unclaim(execution: uuid.UUID, seqs: Sequence[int], worker: str, now: dt.date
 
 _RETRY = """
 UPDATE automation_executionstep SET status = 'pending', failure = $4, run_at = $5, due = $6, worker = ''
-WHERE execution_id = $1 AND seq = $2 AND attempt = $3 AND status = 'running'
+WHERE execution_id = $1 AND seq = $2 AND attempt = $3 AND status = 'running' AND NOT cancel_requested
 RETURNING 1
 """
 

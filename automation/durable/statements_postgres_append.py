@@ -60,10 +60,10 @@ cancelled AS (
     UPDATE automation_executionstep s
     SET cancel_requested = TRUE,
         status = CASE WHEN s.status = 'pending' THEN 'cancelled' ELSE s.status END,
-        resolved_seq = CASE WHEN s.status = 'pending' THEN 0 ELSE s.resolved_seq END,
+        resolved_seq = CASE WHEN s.status = 'pending' THEN v.mark ELSE s.resolved_seq END,
         completed_at = CASE WHEN s.status = 'pending' THEN $12 ELSE s.completed_at END,
         due = CASE WHEN s.status = 'pending' THEN NULL ELSE s.due END
-    FROM held h JOIN unnest(${a}::uuid[], ${b}::int[]) AS v (id, seq) ON v.id = h.id
+    FROM held h JOIN unnest(${a}::uuid[], ${b}::int[], ${c}::int[]) AS v (id, seq, mark) ON v.id = h.id
     WHERE s.execution_id = v.id AND (v.seq IS NULL OR s.seq = v.seq OR s.canvas = v.seq)
       AND s.status IN ('pending', 'running')
 )"""
@@ -101,7 +101,7 @@ def _append_sql(settles: bool, seen: bool, cancels: bool, adds: bool) -> str:
     if seen:
         parts.append(numbered(_SEEN, 3))
     if cancels:
-        parts.append(numbered(_CANCELLED, 2))
+        parts.append(numbered(_CANCELLED, 3))
     if adds:
         parts.append(numbered(_NEW, 16))
     return "WITH " + ",".join(parts) + " SELECT id FROM held"  # noqa: S608  (constants only)
@@ -111,8 +111,11 @@ def append(decisions: Sequence[Decision], worker: str, now: dt.datetime) -> set[
     endings = [decision.ending for decision in decisions]
     settled = [(d.execution_id, d.settled, d.settled_order) for d in decisions if d.settled is not None]
     seen = [(d.execution_id, seq, order) for d in decisions for seq, order in d.seen]
-    cancelled: list[tuple[uuid.UUID, int | None]] = [(d.execution_id, seq) for d in decisions for seq in d.cancelled]
-    cancelled += [(d.execution_id, None) for d in decisions if d.ending is not None and d.leaves_open]
+    # 0 marks what the code itself took back, and replay takes back again. What an end cuts off can be retried with it.
+    cancelled: list[tuple[uuid.UUID, int | None, int | None]] = [
+        (d.execution_id, seq, 0 if d.ending is None else None) for d in decisions for seq in d.cancelled
+    ]
+    cancelled += [(d.execution_id, None, None) for d in decisions if d.ending is not None and d.leaves_open]
     new = [(d.execution_id, step) for d in decisions for step in d.new]
     parameters: list[Any] = [
         [d.execution_id for d in decisions],

@@ -286,6 +286,8 @@ class Visit:
         if self.statements.retry(execution, step.seq, attempt, ran.failure, run_at, due):
             again = NewStep(step.seq, step.kind, step.name, step.queue, step.priority, step.options, "", run_at=run_at)
             canvas.parallel(execution, [again], now)
+        else:
+            self._settle(execution, Outcome(step.seq, attempt, str(StepStatus.CANCELLED), "", ran.failure, now))
 
     # -- canvases -----------------------------------------------------------------------------------------------------
 
