@@ -20,6 +20,8 @@ from psycopg.errors import error_from_result
 
 Value = str | int | uuid.UUID | dt.datetime | None
 
+_NO_SUCH_STATEMENT = b"26000"
+
 _planned: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 
 
@@ -55,18 +57,26 @@ class Hot:
         raw = _connection()
         parameters = [_text(value) for value in values]
         try:
-            if not settings.DB_PREPARED_STATEMENTS:
-                result = raw.pgconn.exec_params(self.sql.encode(), parameters)
-            elif self.name in _planned.setdefault(raw, set()):
-                result = raw.pgconn.exec_prepared(self.name.encode(), parameters)
-            else:
-                result = self._first(raw, parameters)
+            result = self._execute(raw, parameters)
             if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
                 raise error_from_result(result)
         except psycopg.Error as error:
             _raise(raw, error)
         value = result.get_value(0, 0) if result.ntuples and result.nfields else None
         return result.ntuples, (value or b"").decode()
+
+    def _execute(self, raw: Any, parameters: list[bytes | None]) -> pq.abc.PGresult:
+        # psycopg deallocates every prepared statement of a connection after a rollback, ours too. Out of a transaction
+        # that is noticed and mended; within one the error would end the transaction, so nothing is prepared there.
+        if not settings.DB_PREPARED_STATEMENTS or connection.in_atomic_block:
+            unprepared: pq.abc.PGresult = raw.pgconn.exec_params(self.sql.encode(), parameters)
+            return unprepared
+        if self.name in _planned.setdefault(raw, set()):
+            result: pq.abc.PGresult = raw.pgconn.exec_prepared(self.name.encode(), parameters)
+            if result.error_field(pq.DiagnosticField.SQLSTATE) != _NO_SUCH_STATEMENT:
+                return result
+            _planned[raw].clear()
+        return self._first(raw, parameters)
 
     def _first(self, raw: Any, parameters: list[bytes | None]) -> pq.abc.PGresult:
         prepared = raw.pgconn.prepare(self.name.encode(), self.sql.encode())

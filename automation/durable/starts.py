@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from automation import clock
-from automation.durable import canvas, payloads, timers
+from automation.durable import canvas, payloads, statements, timers
 from automation.models import ExecutionStatus, WorkflowExecution
 from automation.models.ids import uuid7
 
@@ -94,9 +94,10 @@ def _row(new: NewExecution, now: dt.datetime) -> WorkflowExecution:
 
 
 def _insert(rows: Sequence[WorkflowExecution]) -> list[WorkflowExecution]:
-    if len(rows) == 1 and rows[0].workflow_id is None and not rows[0].business_id:
-        rows[0].save(force_insert=True)  # nothing it could collide with
-        return list(rows)
+    first = rows[0] if len(rows) == 1 else None
+    if first is not None and not (first.workflow_id or first.version_id or first.booking_id or first.business_id):
+        statements.current().start(first)
+        return [first]
     WorkflowExecution.objects.bulk_create(rows, ignore_conflicts=True)
     there = set(WorkflowExecution.objects.filter(id__in=[row.id for row in rows]).values_list("id", flat=True))
     return [row for row in rows if row.id in there]

@@ -16,10 +16,14 @@ from django.db import connection
 
 from automation.durable import statements_portable, statements_postgres
 from automation.durable.records import Decision, ExecutionRecord, NewStep, Outcome, StepRecord
+from automation.models import WorkflowExecution
 
 
 class Statements(Protocol):
     """What both modules offer."""
+
+    def start(self, row: WorkflowExecution) -> None:
+        """Insert a new execution that collides with nothing: of no organizer's workflow, and with no id of a caller."""
 
     def take_over(
         self, wanted: Sequence[tuple[uuid.UUID, int | None]], worker: str, now: dt.datetime, lease: dt.datetime

@@ -21,6 +21,10 @@ _UNFINISHED = (StepStatus.PENDING, StepStatus.RUNNING)
 _STEP_FIELDS = StepRecord._fields
 
 
+def start(row: WorkflowExecution) -> None:
+    row.save(force_insert=True)
+
+
 def take_over(
     wanted: Sequence[tuple[uuid.UUID, int | None]], worker: str, now: dt.datetime, lease: dt.datetime
 ) -> list[ExecutionRecord]:

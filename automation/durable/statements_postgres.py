@@ -17,6 +17,7 @@ from automation import clock
 from automation.durable.postgres import Hot, execute
 from automation.durable.records import Decision, ExecutionRecord, NewStep, Outcome, StepRecord
 from automation.durable.statements_postgres_append import append
+from automation.models import WorkflowExecution
 
 __all__ = [
     "append",
@@ -32,6 +33,7 @@ __all__ = [
     "retry",
     "settle",
     "settle_many",
+    "start",
     "take_over",
     "unclaim",
     "watch",
@@ -52,6 +54,23 @@ EARLY = dt.timedelta(milliseconds=50)
 
 
 # -- executions --------------------------------------------------------------------------------------------------------
+
+_START = Hot(
+    "start",
+    """
+INSERT INTO automation_workflowexecution (id, namespace, definition, status, queue, priority, depth, due, input,
+                                          scheduled_for, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+""",
+)
+
+
+def start(row: WorkflowExecution) -> None:
+    _START.run(
+        *(row.id, row.namespace, row.definition, str(row.status), row.queue, row.priority, row.depth, row.due),
+        *(row.input, row.scheduled_for, row.created_at),
+    )
+
 
 _TAKE_OVER = f"""
 WITH wanted AS (

@@ -151,8 +151,11 @@ class Visit:
         held = self.statements.append([decision for _, decision in decided], self.worker, now)
         for run, decision in decided:
             if decision.execution_id in held and decision.ending is None:
-                _keep(run)
                 self._send(decision, now)
+                if _is_near(decision, now) and not run.stands_back:
+                    _keep(run)
+                else:
+                    run.close()
             else:
                 # Ended; or somebody took it over meanwhile, and what was decided here is void.
                 run.close()
@@ -361,6 +364,12 @@ def _cached(row: ExecutionRecord) -> Run | None:
         run.close()  # somebody took the execution over in between: this run does not know what it decided
         return None
     return run
+
+
+def _is_near(decision: Decision, now: dt.datetime) -> bool:
+    """Whether a run may be needed soon: one that only waits for a distant timer costs memory for nothing."""
+    horizon = now + dt.timedelta(seconds=settings.DURABLE_COUNTDOWN_HORIZON)
+    return not decision.new or any(step.run_at is None or step.run_at <= horizon for step in decision.new)
 
 
 def _keep(run: Run) -> None:
