@@ -75,7 +75,8 @@ class Hot:
             result: pq.abc.PGresult = raw.pgconn.exec_prepared(self.name.encode(), parameters)
             if result.error_field(pq.DiagnosticField.SQLSTATE) != _NO_SUCH_STATEMENT:
                 return result
-            _planned[raw].clear()
+            # Only this one is sure to be gone: psycopg deallocates late, when others may have been prepared again.
+            _planned[raw] = {name for name in _planned[raw] if name.startswith("weir_")} - {self.name}
         return self._first(raw, parameters)
 
     def _first(self, raw: Any, parameters: list[bytes | None]) -> pq.abc.PGresult:
