@@ -69,6 +69,8 @@ class Hot:
         # psycopg deallocates every prepared statement of a connection after a rollback, ours too. Out of a transaction
         # that is noticed and mended; within one the error would end the transaction, so nothing is prepared there.
         if not settings.DB_PREPARED_STATEMENTS or connection.in_atomic_block:
+            if not raw.autocommit and raw.pgconn.transaction_status == pq.TransactionStatus.IDLE:
+                raw.pgconn.exec_(b"BEGIN")  # psycopg's cursors begin a transaction late, and this is none of them
             unprepared: pq.abc.PGresult = raw.pgconn.exec_params(self.sql.encode(), parameters)
             return unprepared
         if self.name in _planned.setdefault(raw, set()):

@@ -94,7 +94,7 @@ def _row(new: NewExecution, now: dt.datetime) -> WorkflowExecution:
 
 
 def _insert(rows: Sequence[WorkflowExecution]) -> list[WorkflowExecution]:
-    first = rows[0] if len(rows) == 1 else None
+    first = rows[0] if len(rows) == 1 and rows[0].status == ExecutionStatus.PENDING else None
     if first is not None and not (first.workflow_id or first.version_id or first.booking_id or first.business_id):
         statements.current().start(first)
         return [first]
