@@ -498,9 +498,9 @@ def test_a_start_rolls_back_with_its_transaction(carrier: Carrier) -> None:
     from django.db import transaction
 
     snippet(sleeper)
-    with pytest.raises(RuntimeError), transaction.atomic():
+    with pytest.raises(ZeroDivisionError), transaction.atomic():  # noqa: PT012
         carrier.start("flows_snippet", "sleeper")
-        raise RuntimeError("never mind")
+        1 / 0  # noqa: B018
     assert not WorkflowExecution.objects.exists()
     assert carrier.published == []
 
@@ -527,3 +527,24 @@ def test_what_is_not_to_run_is_recorded_with_its_reason(carrier: Carrier) -> Non
     assert row(execution).status == ExecutionStatus.CANCELLED
     assert row(execution).error_message == "its time had passed"
     assert carrier.published == []
+
+
+def test_a_cancel_that_crosses_an_advance_s_end_is_not_lost_when_its_message_is(carrier: Carrier) -> None:
+    async def wakes(_data: Any) -> Any:
+        await asyncio.sleep(5)
+        return "woke"
+
+    execution = begun(carrier, wakes)
+
+    def cancel(point: str) -> bool:
+        if point == "before append" and not row(execution).inbox_seq:
+            control.cancel(execution)
+        return False
+
+    carrier.under(Faults(kill=cancel, lose=lambda message: message.args[0][0][1] is None))
+    clock.shift(6)
+    carrier.drain()
+    assert row(execution).inbox_seq == 1
+    carrier.under(Faults())
+    carrier.finish(execution, days=0.01)
+    assert row(execution).status in (ExecutionStatus.CANCELLED, ExecutionStatus.COMPLETED)

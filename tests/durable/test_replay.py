@@ -100,7 +100,7 @@ def test_code_cannot_swallow_the_error(carrier: Carrier) -> None:
             await call("echo", 1)
         except Exception:
             return "swallowed"
-        await asyncio.sleep(1000)
+        return await asyncio.sleep(1000)
 
     async def other(_data: Any) -> Any:
         try:
