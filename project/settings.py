@@ -163,7 +163,12 @@ DURABLE_REPUBLISH_MAX = env.seconds("DURABLE_REPUBLISH_MAX", 60.0, low=0.1)
 # A step or an advance that lost its worker this often in a row is a dead letter.
 DURABLE_MAX_RECOVERIES = env.integer("DURABLE_MAX_RECOVERIES", 5, low=1)
 DURABLE_SWEEP_BATCH = env.integer("DURABLE_SWEEP_BATCH", 500, low=1)
+# Live runs of waiting executions that a worker process keeps.
 DURABLE_CACHED_WORKFLOWS = env.integer("DURABLE_CACHED_WORKFLOWS", 1000)
+# Activities, and advances, that a worker runs at once at most; 0 is as many as its pool has slots. The presets of
+# `manage.py start_workflows_worker` set these three: docs/workers.md.
+DURABLE_MAX_ACTIVITIES = env.integer("DURABLE_MAX_ACTIVITIES", 0)
+DURABLE_MAX_WORKFLOWS = env.integer("DURABLE_MAX_WORKFLOWS", 0)
 # Slots that a chord's header is cut for: about two chunks each.
 DURABLE_WORKER_SLOTS = env.integer("DURABLE_WORKER_SLOTS", 2, low=1)
 

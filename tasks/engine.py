@@ -11,7 +11,7 @@ from typing import Any
 from celery import Task, shared_task
 from django.conf import settings
 
-from automation.durable import canvas, registry
+from automation.durable import canvas, limits, registry
 from automation.durable.options import DEFAULT_START_TO_CLOSE
 from automation.durable.visits import Visit
 from project.celery import app
@@ -55,7 +55,7 @@ def _run_link(self: Task, execution: str, seqs: list[int], chunk: int = 0) -> st
 
 
 def _visit(task: Task, limit: float, budget: float | None = None) -> Visit:
-    return Visit(_queue(task), limit, budget)
+    return limits.visit(_queue(task), limit, budget)
 
 
 def _queue(task: Task) -> str:

@@ -22,6 +22,11 @@ def on_step(hook: StepHook | None) -> None:
     _step_hook = hook
 
 
+def step_hook() -> StepHook | None:
+    """The hook that runs attempts in this process, for whoever wraps it."""
+    return _step_hook
+
+
 def on_end(hook: EndHook) -> None:
     """Have `hook(execution, ending)` called after an execution's end has been committed, in the process that did it.
     A hint: a process that dies right there calls nothing."""
