@@ -79,6 +79,8 @@ def _configure() -> dict[str, Any]:
     }
     if settings.CELERY_BROKER_URL.startswith(("amqp", "pyamqp")):
         config |= _rabbitmq(queues)
+    elif settings.CELERY_BROKER_URL.startswith(("redis", "rediss")):
+        config["broker_transport"] = "project.transport:Transport"
     return config
 
 
