@@ -20,7 +20,7 @@ def _through_everything(
     trouble: Callable[..., Any],
     redis: RedisServer,
     count: int,
-    kill_seconds: float,
+    seconds: float,
 ) -> None:
     nodes = [worker(), worker()]
     struck = trouble(*nodes)
