@@ -116,6 +116,8 @@ class DurableLoop(asyncio.AbstractEventLoop):
                         coroutine.close()
                     except (Exception, asyncio.CancelledError, GeneratorExit) as error:
                         logger.debug("closing a workflow task: %r", error)
+                elif not task.cancelled():
+                    task.exception()  # retrieved: nobody will ask any more
             self._generators.clear()
             self.live_tasks.clear()
             self._ready.clear()
@@ -182,6 +184,8 @@ class DurableLoop(asyncio.AbstractEventLoop):
         return None
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if self._closed:
+            return
         error = context.get("exception")
         if isinstance(error, BaseException) and not isinstance(error, Exception):
             raise error
