@@ -13,6 +13,7 @@ from tests.support.carrier import Carrier, carrying
 from tests.support.rows import clear
 
 
+@pytest.hookimpl(trylast=True)  # after those that were not asked for have been taken out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # pytest-django makes the databases that marked tests ask for. One mark is enough; a mark on each test would have
     # all tables flushed after each.
