@@ -6,9 +6,9 @@ import os
 import shutil
 import subprocess
 import tempfile
-import urllib.error
-import urllib.request
 from pathlib import Path
+
+import requests
 
 from project import env
 
@@ -26,8 +26,8 @@ def main() -> None:
     port = env.integer("PORT", 8000, low=1, high=65535)
     base = env.url("WEIR_URL", f"http://localhost:{port}", ("http", "https")).rstrip("/")
     try:
-        urllib.request.urlopen(base + PAGES["admin-login"], timeout=10).close()  # noqa: S310 (http or https, checked)
-    except (OSError, urllib.error.URLError) as error:
+        requests.get(base + PAGES["admin-login"], timeout=10).raise_for_status()
+    except requests.RequestException as error:
         raise SystemExit(f"weir: {base} does not answer ({error}); run 'make up' in another terminal") from None
     directory = Path(env.text("WEIR_VAR_DIR", str(ROOT / "var"))) / "screenshots"
     directory.mkdir(parents=True, exist_ok=True)
