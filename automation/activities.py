@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from automation import system
 from automation.actions import invocation
 from automation.actions.base import ActionType
 from automation.actions.calls import ActionCall
@@ -33,8 +34,10 @@ def activities_of(kinds: Iterable[ActionType]) -> list[Activity]:
     return [activity_of(kind) for kind in kinds]
 
 
-ACTIVITIES: list[Activity] = activities_of(registry.types())
-_by_name = {found.__name__: found for found in ACTIVITIES}
+_of_actions = activities_of(registry.types())
+_by_name = {found.__name__: found for found in _of_actions}
+
+ACTIVITIES: list[Callable[..., Any]] = [*_of_actions, *system.ACTIVITIES]
 
 execute_email_action = _by_name["execute_email_action"]
 execute_sms_action = _by_name["execute_sms_action"]

@@ -1,4 +1,4 @@
-"""An organizer's workflow, run as a durable Python workflow: its stages are one chain."""
+"""An organizer's workflow, run as a durable Python workflow: its stages are one chain. And what the app registers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from automation import system
 from automation.actions.calls import ActionCall
 from automation.actions.registry import registry
 from automation.durable import workflow
@@ -86,3 +87,6 @@ def _step(action: PlannedAction) -> workflow.Step:
 
 def _reason(error: Any) -> str:
     return str(error.__cause__ or error)
+
+
+WORKFLOWS: list[type] = [AutomationWorkflow, *system.WORKFLOWS]

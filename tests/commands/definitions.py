@@ -89,7 +89,14 @@ class Plain:
         return [str(amount), at.isoformat(), repr(ids), repr(urgent)]
 
 
-for _workflow in (Crowd, SignUp, Plain):
+@workflow.defn(name="commands_refused")
+class Refused:
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.execute_activity("flows_refuse", "this", start_to_close_timeout=LIMIT)
+
+
+for _workflow in (Crowd, SignUp, Plain, Refused):
     registry.register_workflow(_workflow)
 registry.register_activity(count_me)
 engine.register_activities()
