@@ -23,7 +23,18 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
 from automation import clock
-from automation.durable import canvas, hooks, links, liveness, options, runner, statements, states, timers
+from automation.durable import (
+    canvas,
+    hooks,
+    leases,
+    links,
+    liveness,
+    options,
+    runner,
+    statements,
+    states,
+    timers,
+)
 from automation.durable.exceptions import NondeterminismError
 from automation.durable.records import Decision, ExecutionRecord, NewStep, Outcome, StepRecord
 from automation.durable.replay import Run
@@ -34,6 +45,9 @@ logger = logging.getLogger(__name__)
 
 _ACTIVITY = str(StepKind.ACTIVITY)
 _TIMER = str(StepKind.TIMER)
+
+CLOCK_SECONDS = 60.0
+"""How long a process goes by what it last read of the database's clock."""
 
 RELEASE_SECONDS = 60.0
 """How long a visit that lost the database tries to give back what it holds."""
@@ -54,6 +68,8 @@ class Visit:
         self.worker = liveness.worker_id()
         self.statements = statements.current()
         self.touched: set[uuid.UUID] = set()
+        if not clock.synchronized_within(CLOCK_SECONDS):
+            leases.synchronize_clock()
 
     # -- what messages ask for -----------------------------------------------------------------------------------------
 
