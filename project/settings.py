@@ -48,6 +48,8 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "django_celery_beat",
     "automation",
+    # Each domain is an app, installed by being there.
+    *(f"automation.domains.{path.parent.name}" for path in sorted(BASE_DIR.glob("automation/domains/*/apps.py"))),
 ]
 
 MIDDLEWARE = [
@@ -162,7 +164,7 @@ DURABLE_REPUBLISH_MIN = env.seconds("DURABLE_REPUBLISH_MIN", 15.0, low=0.1)
 DURABLE_REPUBLISH_MAX = env.seconds("DURABLE_REPUBLISH_MAX", 60.0, low=0.1)
 # A step or an advance that lost its worker this often in a row is a dead letter.
 DURABLE_MAX_RECOVERIES = env.integer("DURABLE_MAX_RECOVERIES", 5, low=1)
-DURABLE_SWEEP_BATCH = env.integer("DURABLE_SWEEP_BATCH", 500, low=1)
+DURABLE_SWEEP_BATCH = env.integer("DURABLE_SWEEP_BATCH", 200, low=1)
 # Live runs of waiting executions that a worker process keeps.
 DURABLE_CACHED_WORKFLOWS = env.integer("DURABLE_CACHED_WORKFLOWS", 1000)
 # Activities, and advances, that a worker runs at once at most; 0 is as many as its pool has slots. The presets of

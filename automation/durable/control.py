@@ -273,7 +273,7 @@ def _go_on(row: WorkflowExecution) -> None:
     heads = ExecutionStep.objects.filter(
         execution_id=row.id, status=StepStatus.PENDING, canvas__isnull=False, due=None
     ).values_list("canvas", flat=True)
-    for head in set(heads):
+    for head in {head for head in heads if head is not None}:
         canvas.join(row.id, head, row.queue)
 
 

@@ -18,7 +18,8 @@ from django.db import connection
 from psycopg import pq
 from psycopg.errors import error_from_result
 
-Value = str | int | uuid.UUID | dt.datetime | None
+Scalar = str | int | uuid.UUID | dt.datetime | None
+Value = Scalar | Sequence[Scalar]
 
 _NO_SUCH_STATEMENT = b"26000"
 
@@ -46,14 +47,31 @@ def execute(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 
 class Hot:
-    """A statement of scalar parameters that is prepared once a connection, and tells how many rows it returned, and
-    the first row's first value as text."""
+    """A statement that is prepared once a connection. Its parameters are scalars, and sequences of them for arrays;
+    what it returns is text."""
 
     def __init__(self, name: str, sql: str) -> None:
         self.name = f"weir_{name}"
         self.sql = sql
 
     def run(self, *values: Value) -> tuple[int, str]:
+        """How many rows it returned, and the first row's first value."""
+        result = self._result(values)
+        value = result.get_value(0, 0) if result.ntuples and result.nfields else None
+        return result.ntuples, (value or b"").decode()
+
+    def rows(self, *values: Value) -> list[tuple[str | None, ...]]:
+        """All rows."""
+        result = self._result(values)
+        return [
+            tuple(
+                value.decode() if (value := result.get_value(row, column)) is not None else None
+                for column in range(result.nfields)
+            )
+            for row in range(result.ntuples)
+        ]
+
+    def _result(self, values: Sequence[Value]) -> pq.abc.PGresult:
         raw = _connection()
         parameters = [_text(value) for value in values]
         try:
@@ -62,8 +80,7 @@ class Hot:
                 raise error_from_result(result)
         except psycopg.Error as error:
             _raise(raw, error)
-        value = result.get_value(0, 0) if result.ntuples and result.nfields else None
-        return result.ntuples, (value or b"").decode()
+        return result
 
     def _execute(self, raw: Any, parameters: list[bytes | None]) -> pq.abc.PGresult:
         # psycopg deallocates every prepared statement of a connection after a rollback, ours too. Out of a transaction
@@ -105,7 +122,22 @@ def _text(value: Value) -> bytes | None:
         return None
     if isinstance(value, str):
         return value.encode()
-    return (value.isoformat() if isinstance(value, dt.datetime) else str(value)).encode()
+    if isinstance(value, dt.datetime):
+        return value.isoformat().encode()
+    if isinstance(value, Sequence):
+        return ("{" + ",".join(map(_element, value)) + "}").encode()
+    return str(value).encode()
+
+
+def _element(value: Scalar) -> str:
+    """One element of an array's text; quoted where it is not sure to be harmless."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, dt.datetime):
+        return '"' + value.isoformat() + '"'
+    return str(value)
 
 
 def _plan_by_index(raw: Any) -> None:

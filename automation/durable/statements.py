@@ -105,8 +105,8 @@ class Statements(Protocol):
     def retry(
         self, execution: uuid.UUID, seq: int, attempt: int, failure: str, run_at: dt.datetime, due: dt.datetime
     ) -> bool:
-        """Put a failed attempt's step back to wait until `run_at`; False when the attempt was lost, or its step has been
-        cancelled meanwhile."""
+        """Put a failed attempt's step back to wait until `run_at`; False when the attempt was lost, or its step has
+        been cancelled meanwhile."""
 
     def beat(
         self, execution: uuid.UUID, seq: int, attempt: int, details: str, now: dt.datetime, lease: dt.datetime

@@ -315,7 +315,9 @@ def settle(
     return True, _claimed(following, attempt, worker, done.completed_at)
 
 
-_SETTLE_MANY = f"""
+_SETTLE_MANY = Hot(
+    "settle_many",
+    f"""
 WITH done AS (
     UPDATE automation_executionstep s
     SET status = v.status, output = v.output, failure = v.failure, completed_at = v.completed_at, due = v.due
@@ -332,7 +334,8 @@ WITH done AS (
     RETURNING s.seq, s.attempt
 )
 SELECT seq, NULL FROM done UNION ALL SELECT seq, attempt FROM next
-"""  # noqa: S608
+""",  # noqa: S608
+)
 
 
 def settle_many(
@@ -344,24 +347,21 @@ def settle_many(
     lease: dt.datetime,
 ) -> tuple[set[int], list[StepRecord]]:
     outcomes = [outcome for outcome, _ in done]
-    rows = execute(
-        _SETTLE_MANY,
-        (
-            execution,
-            [outcome.seq for outcome in outcomes],
-            [outcome.attempt for outcome in outcomes],
-            [outcome.status for outcome in outcomes],
-            [outcome.output for outcome in outcomes],
-            [outcome.failure for outcome in outcomes],
-            [outcome.completed_at for outcome in outcomes],
-            [due for _, due in done],
-            [step.seq for step in wanted],
-            *(worker, now, lease, now + EARLY),
-        ),
+    rows = _SETTLE_MANY.rows(
+        execution,
+        [outcome.seq for outcome in outcomes],
+        [outcome.attempt for outcome in outcomes],
+        [outcome.status for outcome in outcomes],
+        [outcome.output for outcome in outcomes],
+        [outcome.failure for outcome in outcomes],
+        [outcome.completed_at for outcome in outcomes],
+        [due for _, due in done],
+        [step.seq for step in wanted],
+        *(worker, now, lease, now + EARLY),
     )
-    attempts = {seq: attempt for seq, attempt in rows if attempt is not None}
+    attempts = {int(seq or 0): attempt for seq, attempt in rows if attempt is not None}
     claimed = [_claimed(step, attempts[step.seq], worker, now) for step in wanted if step.seq in attempts]
-    return {seq for seq, attempt in rows if attempt is None}, claimed
+    return {int(seq or 0) for seq, attempt in rows if attempt is None}, claimed
 
 
 _UNCLAIM = """
@@ -399,16 +399,19 @@ def beat(
     return (True, bool(rows[0][0])) if rows else (False, True)
 
 
-_FIRE = """
+_FIRE = Hot(
+    "fire",
+    """
 UPDATE automation_executionstep s SET status = 'completed', completed_at = $3, due = $4
 FROM unnest($1::uuid[], $2::int[]) AS v (id, seq), automation_workflowexecution e
 WHERE s.execution_id = v.id AND s.seq = v.seq AND s.kind = 'timer' AND s.status = 'pending' AND s.run_at <= $5
   AND e.id = v.id AND e.status = 'running' AND e.paused_at IS NULL
 RETURNING s.execution_id
-"""
+""",
+)
 
 
 def fire(timers: Sequence[tuple[uuid.UUID, int]], now: dt.datetime, due: dt.datetime) -> list[uuid.UUID]:
     ids, seqs = [id_ for id_, _ in timers], [seq for _, seq in timers]
-    rows = execute(_FIRE, (ids, seqs, now, due, now + EARLY))
-    return list(dict.fromkeys(row[0] for row in rows))
+    rows = _FIRE.rows(ids, seqs, now, due, now + EARLY)
+    return [uuid.UUID(id_) for id_ in dict.fromkeys(row[0] for row in rows)]

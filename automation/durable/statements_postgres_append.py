@@ -9,9 +9,8 @@ import datetime as dt
 import functools
 import uuid
 from collections.abc import Sequence
-from typing import Any
 
-from automation.durable.postgres import execute
+from automation.durable.postgres import Hot, Value
 from automation.durable.records import Decision
 
 _LOCKED = """
@@ -83,7 +82,7 @@ added AS (
 
 
 @functools.cache
-def _append_sql(settles: bool, seen: bool, cancels: bool, adds: bool) -> str:
+def _append(settles: bool, seen: bool, cancels: bool, adds: bool) -> Hot:
     """The statement with the parts that are needed; parameters are numbered in the order of the parts."""
     number = 22 if settles else 14
 
@@ -104,7 +103,8 @@ def _append_sql(settles: bool, seen: bool, cancels: bool, adds: bool) -> str:
         parts.append(numbered(_CANCELLED, 3))
     if adds:
         parts.append(numbered(_NEW, 16))
-    return "WITH " + ",".join(parts) + " SELECT id FROM held"  # noqa: S608  (constants only)
+    form = "".join("-x"[part] for part in (settles, seen, cancels, adds))
+    return Hot(f"append_{form}", "WITH " + ",".join(parts) + " SELECT id FROM held")  # noqa: S608  (constants only)
 
 
 def append(decisions: Sequence[Decision], worker: str, now: dt.datetime) -> set[uuid.UUID]:
@@ -117,7 +117,7 @@ def append(decisions: Sequence[Decision], worker: str, now: dt.datetime) -> set[
     ]
     cancelled += [(d.execution_id, None, None) for d in decisions if d.ending is not None and d.leaves_open]
     new = [(d.execution_id, step) for d in decisions for step in d.new]
-    parameters: list[Any] = [
+    parameters: list[Value] = [
         [d.execution_id for d in decisions],
         [d.epoch for d in decisions],
         [d.inbox_seq for d in decisions],
@@ -168,5 +168,5 @@ def append(decisions: Sequence[Decision], worker: str, now: dt.datetime) -> set[
             [worker if running else "" for running in claimed],
             [now if running else None for running in claimed],
         ]
-    sql = _append_sql(bool(settled), bool(seen), bool(cancelled), bool(new))
-    return {row[0] for row in execute(sql, parameters)}
+    statement = _append(bool(settled), bool(seen), bool(cancelled), bool(new))
+    return {uuid.UUID(id_) for (id_,) in statement.rows(*parameters)}

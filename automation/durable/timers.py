@@ -14,7 +14,7 @@ from django.conf import settings
 
 Item = TypeVar("Item")
 
-MAX_BATCHES = 40
+MAX_BATCHES = 100
 """Batches of one kind in one sweep; what is left waits for the next."""
 
 BUCKET = dt.timedelta(milliseconds=250)
