@@ -277,7 +277,7 @@ def test_7_a_join_is_decided_by_rows(carrier: Carrier) -> None:
 
     async def joins(_data: Any) -> Any:
         return await workflow.chain(
-            workflow.group(*(workflow.step("flows_flaky", n, n % 2) for n in range(6))),
+            workflow.group(*(workflow.step("flows_echo", n) for n in range(6))),
             workflow.step("flows_enter", "after"),
         )
 
