@@ -26,19 +26,20 @@ CACHED_WORKFLOWS = 1_000
 
 @dataclass(frozen=True)
 class Preset:
-    """What a worker of this name does at once, at most. `serves`: words and domains whose queues it consumes."""
+    """What a worker of this name does at once, at most. `serves`: words and domains whose
+    queues it consumes; none for all there are."""
 
     name: str
     activities: int
     workflows: int
-    serves: tuple[str, ...]
+    serves: tuple[str, ...] = ()
     cached: int = CACHED_WORKFLOWS
 
 
 PRESETS: Mapping[str, Preset] = {
     preset.name: preset
     for preset in (
-        Preset("all", 100, 100, (*queues.WORDS, *queues.DOMAINS)),
+        Preset("all", 100, 100),
         Preset("critical", 50, 50, ("critical", "booking", "payment")),
         Preset("background", 200, 100, ("background", "stream", "room")),
         Preset("booking", 50, 50, ("booking",)),
@@ -105,7 +106,8 @@ def plan(
     extra: Sequence[str] = (),
 ) -> WorkerPlan:
     """What to start. The numbers are the preset's, else those of the preset that has the only domain's name, else those
-    of `all`; each can be overridden. The queues are `queue` alone, else the domains', else the preset's.
+    of `all`; each can be overridden. The queues are `queue` alone (several with commas), else the domains', else the
+    preset's.
 
     Raises InvalidInput for a domain that there is not; KeyError for such a preset.
     """
@@ -119,11 +121,11 @@ def plan(
         cached=chosen.cached if cached is None else cached,
     )
     if queue:
-        consumed = [queues.named(queue)]
+        consumed = [queues.named(one.strip()) for one in queue.split(",") if one.strip()]
     elif wanted:
         consumed = [queues.of_domain(domain) for domain in wanted]
     else:
-        consumed = [queues.named(word) for word in chosen.serves]
+        consumed = [queues.named(word) for word in chosen.serves] or queues.all_queues()
     return WorkerPlan(
         name=re.sub(r"[^A-Za-z0-9_.-]", "-", name or "-".join(wanted) or queue or chosen.name),
         queues=tuple(dict.fromkeys(consumed)),

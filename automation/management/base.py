@@ -86,4 +86,4 @@ def _details(error: WeirError) -> list[str]:
 
 
 def _is_number(text: str) -> bool:
-    return text in ("", "–") or text.replace(".", "", 1).rstrip("%s").isdigit()
+    return text in ("", "–") or text.replace(".", "", 1).rstrip("% s").isdigit()

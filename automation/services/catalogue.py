@@ -13,7 +13,6 @@ from automation.durable import registry
 from automation.durable.registry import ActivityDefinition, WorkflowDefinition
 from automation.services import parameters, queues
 
-DOMAINS_PACKAGE = "automation.domains."
 SYSTEM = "system"
 
 
@@ -60,8 +59,8 @@ class Entry:
 def domain_of(place: str) -> str:
     """The domain of what is defined at `place`, a dotted path: by its package under automation.domains, else the label
     of the Django app that it is in."""
-    if place.startswith(DOMAINS_PACKAGE):
-        return place.removeprefix(DOMAINS_PACKAGE).split(".")[0]
+    if place.startswith(queues.DOMAINS_PACKAGE):
+        return place.removeprefix(queues.DOMAINS_PACKAGE).split(".")[0]
     if place.startswith("automation.system."):
         return SYSTEM
     around = [config for config in apps.get_app_configs() if f"{place}.".startswith(f"{config.name}.")]

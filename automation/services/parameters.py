@@ -10,6 +10,7 @@ import difflib
 import enum
 import inspect
 import json
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -214,7 +215,7 @@ def describe(hint: Any) -> str:
     origin, arguments = _unpacked(hint)
     if origin in (typing.Union, types.UnionType):
         return " | ".join(map(describe, arguments))
-    return str(hint).replace("typing.", "").replace("datetime.", "").replace("decimal.", "")
+    return re.sub(r"[A-Za-z_][\w.]*\.", "", str(hint))
 
 
 def _one_of(text: str, options: Sequence[Any]) -> Any:

@@ -6,6 +6,7 @@ import datetime as dt
 import difflib
 from collections.abc import Iterable
 
+from django.apps import apps
 from django.conf import settings
 
 from automation import clock
@@ -13,7 +14,9 @@ from automation.errors import InvalidInput
 from automation.models import WorkerHeartbeat
 
 DOMAINS = ("booking", "payment", "practitioner", "stream", "room", "user", "ops", "shared")
-"""The canonical names; plurals are accepted wherever a domain is named."""
+"""The canonical names; plurals are accepted wherever a domain is named. Further ones are apps: see `domains`."""
+
+DOMAINS_PACKAGE = "automation.domains."
 
 WORDS = ("workflows", "critical", "background")
 """The queues that belong to no domain, as they are called in commands."""
@@ -22,9 +25,16 @@ SILENT_HEARTBEATS = 3
 """Heartbeats that a worker may miss before nobody counts on it. (Its claims are taken away later.)"""
 
 
-def domain(name: str, known: Iterable[str] = DOMAINS) -> str:
-    """The canonical name of a domain, singular or plural. Raises InvalidInput suggesting the nearest of `known`."""
-    names = list(dict.fromkeys([*DOMAINS, *known]))
+def domains() -> list[str]:
+    """The canonical names, then those of further apps in the domains' package."""
+    packages = [config.name for config in apps.get_app_configs() if config.name.startswith(DOMAINS_PACKAGE)]
+    return list(dict.fromkeys([*DOMAINS, *(name.removeprefix(DOMAINS_PACKAGE).split(".")[0] for name in packages)]))
+
+
+def domain(name: str, known: Iterable[str] = ()) -> str:
+    """The canonical name of a domain, singular or plural. Raises InvalidInput suggesting the nearest. `known`: names
+    that are fine as well."""
+    names = list(dict.fromkeys([*domains(), *known]))
     wanted = name.strip().lower()
     for found in names:
         if wanted in (found, f"{found}s"):
@@ -36,7 +46,7 @@ def domain(name: str, known: Iterable[str] = DOMAINS) -> str:
 
 def of_domain(name: str) -> str:
     """The queue of a domain. What is no domain of its own (system, automation, another app) has the default queue."""
-    return f"{settings.TASK_QUEUE_PREFIX}-{name}" if name in DOMAINS else str(settings.WORKFLOW_TASK_QUEUE)
+    return f"{settings.TASK_QUEUE_PREFIX}-{name}" if name in domains() else str(settings.WORKFLOW_TASK_QUEUE)
 
 
 def named(text: str) -> str:
@@ -49,7 +59,7 @@ def named(text: str) -> str:
     }
     if text in words:
         return str(words[text])
-    for found in DOMAINS:
+    for found in domains():
         if text in (found, f"{found}s"):
             return of_domain(found)
     return text
@@ -57,7 +67,7 @@ def named(text: str) -> str:
 
 def all_queues() -> list[str]:
     """Every queue: the three that belong to no domain, then the domains'."""
-    return [*map(named, WORDS), *map(of_domain, DOMAINS)]
+    return [*map(named, WORDS), *map(of_domain, domains())]
 
 
 def served() -> dict[str, list[str]]:
