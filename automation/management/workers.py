@@ -35,7 +35,7 @@ class WorkerCommand(OperatorCommand):
         add(
             *("--task-queue",),
             **{"default": "", "metavar": "Q"},
-            help="serve this queue alone (or several, with commas): a full name, a domain, workflows, critical, background",
+            help="serve this queue alone (several with commas): its name, a domain, workflows, critical, background",
         )
         add("--max-concurrent-activities", type=positive, metavar="N", help="activities at once")
         add("--max-concurrent-workflows", type=positive, metavar="N", help="advances of workflows at once")
