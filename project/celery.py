@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
@@ -19,6 +20,7 @@ class App(Celery):  # type: ignore[misc]
         return super().send_task(*args, **options)
 
 
+TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "project.transport:Transport"))
 app = App("weir")
 
 
@@ -79,8 +81,6 @@ def _configure() -> dict[str, Any]:
     }
     if settings.CELERY_BROKER_URL.startswith(("amqp", "pyamqp")):
         config |= _rabbitmq(queues)
-    elif settings.CELERY_BROKER_URL.startswith(("redis", "rediss")):
-        config["broker_transport"] = "project.transport:Transport"
     return config
 
 
