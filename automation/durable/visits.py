@@ -112,7 +112,10 @@ class Visit:
         rows = self.statements.take_over(wanted, self.worker, now, now + dt.timedelta(seconds=settings.DURABLE_LEASE))
         decided = [pair for row, run, steps in self._prepare(rows) if (pair := self._decide(row, run, steps))]
         carried = [(run, decision) for run, decision in decided if self._next_of(decision)]
-        self._write([(run, decision) for run, decision in decided if not self._next_of(decision)])
+        others = [(run, decision) for run, decision in decided if not self._next_of(decision)]
+        held = self._write(others)
+        # An end that was refused for an execution that is still ours: it got a message, which is to be read first.
+        self._advance([(run.execution_id, d.epoch) for run, d in others if d.ending and run.execution_id not in held])
         for position, (run, decision) in enumerate(carried):
             if self.out_of_time():
                 self._write(carried[position:])
@@ -225,6 +228,7 @@ class Visit:
             self._carry(run, step, now)
         else:
             run.close()
+            self._advance([(execution.id, execution.epoch)])  # still ours: it got a message, which is to be read first
 
     def _carry(self, run: Run, step: NewStep, now: dt.datetime) -> None:
         execution = run.execution
@@ -232,17 +236,25 @@ class Visit:
             attempt = Attempt.of_new(execution, step, now)
             ran = hooks.step(step.name, execution.id, step.seq, partial(runner.run, attempt, self.worker))
             outcome = ran.outcome
-            if outcome is None or ran.settled:
+            if outcome is None:
                 self._after_attempt(run, step, ran)
                 return
             try:
                 order = run.feed_own(outcome, step.name, self.worker)
-                decision = run.decide([])
+                decision = run.decide([(outcome.seq, order)] if ran.settled else [])
             except (NondeterminismError, Exception) as error:
-                self._settle(execution.id, outcome)
+                if not ran.settled:
+                    self._settle(execution.id, outcome)
                 self._park(execution, run, error)
                 return
             following = None if self.out_of_time() else self._next_of(decision)
+            if ran.settled:  # its outcome is written already
+                now = clock.now()
+                if not self._follow_settled(run, decision, following, now):
+                    return
+                assert following is not None
+                step = following
+                continue
             if following is None:
                 decision.settled, decision.settled_order = outcome, order
                 if not self._finish(run, decision):
@@ -264,6 +276,18 @@ class Visit:
                 return
             step = following
 
+    def _follow_settled(self, run: Run, decision: Decision, following: NewStep | None, now: dt.datetime) -> bool:
+        """Write what follows from a step that wrote its outcome itself; whether `following` is this visit's to run."""
+        if following is None:
+            held = bool(self._write([(run, decision)]))
+        else:
+            following.status, decision.keeps = "running", True
+            held = bool(self.statements.append([decision], self.worker, now))
+        if not held:
+            run.close()
+            self._advance([(run.execution_id, None)])
+        return held and following is not None
+
     def _finish(self, run: Run, decision: Decision) -> bool:
         """Write the outcome of the last step that this visit carries, and what follows from it."""
         ending, outcome = decision.ending, decision.settled
@@ -278,9 +302,6 @@ class Visit:
     def _after_attempt(self, run: Run, step: NewStep, ran: Ran) -> None:
         """The attempt did not end the step in the ordinary way."""
         run.close()
-        if ran.settled:
-            self._advance([(run.execution_id, None)])
-            return
         if ran.retry_at is not None:
             self.retry(run.execution_id, step, 1, ran)
         self.statements.let_go(run.execution_id, run.execution.epoch, self.lease())
