@@ -548,3 +548,26 @@ def test_a_cancel_that_crosses_an_advance_s_end_is_not_lost_when_its_message_is(
     carrier.under(Faults())
     carrier.finish(execution, days=0.01)
     assert row(execution).status in (ExecutionStatus.CANCELLED, ExecutionStatus.COMPLETED)
+
+
+@pytest.mark.parametrize("point", ["before begin", "before append"])
+def test_a_cancel_that_crosses_the_beginning_is_not_lost_when_its_message_is(carrier: Carrier, point: str) -> None:
+    """The worker that has just taken the execution over lives, so no sweep would ask; it must look itself."""
+
+    async def begins(data: Any) -> Any:
+        if data == "before append":
+            return "nothing to wait for"
+        return await call("echo", 1)
+
+    def cancel(here: str) -> bool:
+        if here == point and not WorkflowExecution.objects.get().inbox_seq:
+            control.cancel(WorkflowExecution.objects.get().id)
+        return False
+
+    def lose(message: Any) -> bool:
+        return bool(message.task == "execute_workflow" and message.args[0][0][1] is None)
+
+    carrier.under(Faults(kill=cancel, lose=lose))
+    execution = begun(carrier, begins, point)
+    assert row(execution).inbox_seq == 1
+    assert not row(execution).is_open

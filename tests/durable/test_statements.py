@@ -1,0 +1,308 @@
+"""Who may do what is decided by row counts: the same answers from PostgreSQL's statements and the portable ones."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from typing import Any
+
+import pytest
+
+from automation import clock
+from automation.durable import control, starts, statements
+from automation.durable.records import Decision, Ending, NewStep, Outcome, StepRecord
+from automation.models import ExecutionStatus, ExecutionStep, StepKind, StepStatus, WorkflowExecution
+from tests.support.carrier import Carrier
+
+pytestmark = pytest.mark.usefixtures("carrier")
+ME, OTHER = "node/1", "node/2"
+
+
+def later(seconds: float = 10) -> dt.datetime:
+    return clock.now() + dt.timedelta(seconds=seconds)
+
+
+def new(seq: int, **changes: Any) -> NewStep:
+    values: dict[str, Any] = {
+        "kind": "activity",
+        "name": f"a{seq}",
+        "queue": "q",
+        "priority": 0,
+        "options": "",
+        "input": "",
+    }
+    return NewStep(seq=seq, **{**values, "due": later(), **changes})
+
+
+def decision(execution: uuid.UUID, epoch: int, **changes: Any) -> Decision:
+    values: dict[str, Any] = {"inbox_seq": 0, "seen": [], "new": [], "cancelled": []}
+    return Decision(execution, epoch, **{**values, **changes})
+
+
+def done(seq: int, attempt: int = 1, output: str = '"x"') -> Outcome:
+    return Outcome(seq, attempt, "completed", output, "", clock.now())
+
+
+@pytest.fixture
+def sql(carrier: Carrier) -> statements.Statements:
+    return statements.current()
+
+
+@pytest.fixture
+def execution(carrier: Carrier, sql: statements.Statements) -> uuid.UUID:
+    """A running execution at epoch 1, with two pending steps and one that this worker runs."""
+    id_ = starts.start_many([starts.NewExecution("flows_script", (["sleep", 1],))])[0]
+    sql.take_over([(id_, 0)], ME, clock.now(), later())
+    steps = [new(1), new(2), new(3, status="running")]
+    assert sql.append([decision(id_, 1, new=steps)], ME, clock.now()) == {id_}
+    return id_
+
+
+def row(id_: uuid.UUID) -> WorkflowExecution:
+    return WorkflowExecution.objects.get(id=id_)
+
+
+def step(id_: uuid.UUID, seq: int) -> ExecutionStep:
+    return ExecutionStep.objects.get(execution=id_, seq=seq)
+
+
+def record(sql: statements.Statements, id_: uuid.UUID, seq: int) -> StepRecord:
+    return next(one for one in sql.load_steps([id_], unresolved_only=False) if one.seq == seq)
+
+
+def claim(sql: statements.Statements, id_: uuid.UUID, seq: int, worker: str = ME) -> StepRecord | None:
+    return sql.claim(record(sql, id_, seq), worker, clock.now(), later())
+
+
+# -- taking over -------------------------------------------------------------------------------------------------------
+
+
+def test_take_over_bumps_the_epoch_and_names_the_worker(sql: statements.Statements, execution: uuid.UUID) -> None:
+    taken = sql.take_over([(execution, 1)], OTHER, clock.now(), later())
+    assert [(one.id, one.epoch, one.status, one.steps > 0) for one in taken] == [(execution, 2, "running", True)]
+    assert (row(execution).epoch, row(execution).worker, row(execution).status) == (2, OTHER, "running")
+
+
+def test_take_over_leaves_out_what_is_at_another_epoch(sql: statements.Statements, execution: uuid.UUID) -> None:
+    assert sql.take_over([(execution, 0)], ME, clock.now(), later()) == []
+    assert sql.take_over([(execution, 2)], ME, clock.now(), later()) == []
+    assert len(sql.take_over([(execution, None)], ME, clock.now(), later())) == 1
+    assert sql.take_over([(uuid.uuid4(), None)], ME, clock.now(), later()) == []
+
+
+@pytest.mark.parametrize("act", [control.pause, control.terminate])
+def test_take_over_leaves_out_what_is_paused_or_ended(
+    sql: statements.Statements, execution: uuid.UUID, act: Any
+) -> None:
+    act(execution)
+    assert sql.take_over([(execution, None)], ME, clock.now(), later()) == []
+
+
+def test_take_over_leaves_out_what_is_planned_for_later(sql: statements.Statements) -> None:
+    plan = starts.NewExecution("flows_script", scheduled_for=later(60))
+    id_ = starts.start_many([plan])[0]
+    assert sql.take_over([(id_, 0)], ME, clock.now(), later()) == []
+    assert len(sql.take_over([(id_, 0)], ME, later(60.1), later())) == 1
+
+
+def test_take_over_of_many_is_one_answer(sql: statements.Statements) -> None:
+    ids = starts.start_many([starts.NewExecution("flows_script") for _ in range(20)])
+    taken = sql.take_over([(id_, 0) for id_ in ids], ME, clock.now(), later())
+    assert {one.id for one in taken} == set(ids)
+    assert {one.epoch for one in taken} == {1}
+    assert sql.take_over([(id_, 0) for id_ in ids], ME, clock.now(), later()) == []
+
+
+# -- appending ---------------------------------------------------------------------------------------------------------
+
+
+def test_append_is_void_at_another_epoch(sql: statements.Statements, execution: uuid.UUID) -> None:
+    for epoch in (0, 2):
+        assert sql.append([decision(execution, epoch, new=[new(9)], cancelled=[1])], ME, clock.now()) == set()
+    assert not ExecutionStep.objects.filter(seq=9).exists()
+    assert step(execution, 1).status == StepStatus.PENDING
+
+
+def test_append_that_settles_is_void_when_the_attempt_is_lost(sql: statements.Statements, execution: uuid.UUID) -> None:
+    lost = decision(execution, 1, settled=done(3, attempt=2), settled_order=1, new=[new(9)])
+    assert sql.append([lost], ME, clock.now()) == set()
+    assert not ExecutionStep.objects.filter(seq=9).exists()
+    held = decision(execution, 1, settled=done(3), settled_order=1, new=[new(9)])
+    assert sql.append([held], ME, clock.now()) == {execution}
+    assert (step(execution, 3).status, step(execution, 3).resolved_seq, step(execution, 3).due) == (
+        "completed",
+        1,
+        None,
+    )
+
+
+def test_an_end_is_void_while_the_inbox_is_unread(sql: statements.Statements, execution: uuid.UUID) -> None:
+    control.cancel(execution)
+    end = decision(execution, 1, ending=Ending("completed", result="1"))
+    assert sql.append([end], ME, clock.now()) == set()
+    assert row(execution).status == ExecutionStatus.RUNNING
+    end.inbox_seq = 1
+    assert sql.append([end], ME, clock.now()) == {execution}
+    assert (row(execution).status, row(execution).result) == ("completed", "1")
+
+
+def test_an_append_that_leaves_the_inbox_unread_leaves_the_execution_due(
+    sql: statements.Statements, execution: uuid.UUID
+) -> None:
+    control.cancel(execution)
+    assert sql.append([decision(execution, 1, new=[new(9)])], ME, clock.now()) == {execution}
+    assert row(execution).due is not None
+
+
+def test_cancelling_takes_back_what_waits_and_asks_what_runs(sql: statements.Statements, execution: uuid.UUID) -> None:
+    sql.append([decision(execution, 1, cancelled=[1, 3])], ME, clock.now())
+    assert (step(execution, 1).status, step(execution, 1).resolved_seq, step(execution, 1).due) == (
+        "cancelled",
+        0,
+        None,
+    )
+    assert step(execution, 2).status == StepStatus.PENDING
+    assert (step(execution, 3).status, step(execution, 3).cancel_requested) == ("running", True)
+
+
+def test_an_end_cuts_off_what_is_open(sql: statements.Statements, execution: uuid.UUID) -> None:
+    end = decision(execution, 1, ending=Ending("failed", failure="{}"), leaves_open=True)
+    assert sql.append([end], ME, clock.now()) == {execution}
+    statuses = {seq: step(execution, seq).status for seq in (1, 2, 3)}
+    assert statuses == {1: "cancelled", 2: "cancelled", 3: "running"}
+    assert step(execution, 1).resolved_seq is None  # a retry may go on with it
+    assert step(execution, 3).cancel_requested
+    assert row(execution).completed_at is not None
+
+
+# -- carrying ----------------------------------------------------------------------------------------------------------
+
+
+def test_carry_writes_both_or_nothing(sql: statements.Statements, execution: uuid.UUID) -> None:
+    refused: list[tuple[int, int, int]] = [(2, 0, 1), (0, 0, 1), (1, 1, 1), (1, 0, 2)]
+    for epoch, inbox, attempt in refused:
+        assert not sql.carry(execution, epoch, inbox, done(3, attempt), 1, new(9), ME)
+        assert not ExecutionStep.objects.filter(seq=9).exists()
+        assert step(execution, 3).status == StepStatus.RUNNING
+    assert sql.carry(execution, 1, 0, done(3), 1, new(9), ME)
+    assert (step(execution, 3).status, step(execution, 3).resolved_seq) == ("completed", 1)
+    carried = step(execution, 9)
+    assert (carried.status, carried.attempt, carried.worker) == ("running", 1, ME)
+    assert not sql.carry(execution, 1, 0, done(3), 1, new(10), ME)  # an outcome is written once
+
+
+def test_begin_writes_a_claimed_step_or_nothing(sql: statements.Statements, execution: uuid.UUID) -> None:
+    assert not sql.begin(execution, 2, 0, new(9), ME, clock.now())
+    assert not sql.begin(execution, 1, 5, new(9), ME, clock.now())
+    assert sql.begin(execution, 1, 0, new(9), ME, clock.now())
+    assert (step(execution, 9).status, step(execution, 9).attempt) == ("running", 1)
+
+
+def test_finish_ends_or_does_nothing(sql: statements.Statements, execution: uuid.UUID) -> None:
+    end = decision(execution, 2, settled=done(3), settled_order=1, ending=Ending("completed", result="7"))
+    assert not sql.finish(end, ME)
+    end.epoch = 1
+    end.settled = done(3, attempt=4)
+    assert not sql.finish(end, ME)
+    assert row(execution).status == ExecutionStatus.RUNNING
+    end.settled = done(3)
+    assert sql.finish(end, ME)
+    assert (row(execution).status, row(execution).result, row(execution).worker) == ("completed", "7", "")
+
+
+# -- one step ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_step_is_claimed_once(sql: statements.Statements, execution: uuid.UUID) -> None:
+    loaded = record(sql, execution, 1)
+    claimed = sql.claim(loaded, ME, clock.now(), later())
+    assert claimed is not None
+    assert claimed.attempt == 1
+    assert sql.claim(loaded, OTHER, clock.now(), later()) is None
+    assert (step(execution, 1).status, step(execution, 1).worker) == ("running", ME)
+
+
+def test_what_waits_for_its_time_is_not_claimed(sql: statements.Statements, execution: uuid.UUID) -> None:
+    ExecutionStep.objects.filter(seq=1).update(run_at=later(5))
+    assert claim(sql, execution, 1) is None
+    assert sql.claim(record(sql, execution, 1), ME, later(5.1), later()) is not None
+
+
+def test_what_waits_for_its_stage_is_not_claimed(sql: statements.Statements, execution: uuid.UUID) -> None:
+    ExecutionStep.objects.filter(seq=1).update(due=None)
+    assert claim(sql, execution, 1) is None
+
+
+@pytest.mark.parametrize("act", [control.pause, control.terminate])
+def test_nothing_of_a_paused_or_ended_execution_is_claimed(
+    sql: statements.Statements, execution: uuid.UUID, act: Any
+) -> None:
+    loaded = record(sql, execution, 1)
+    act(execution)
+    assert sql.claim(loaded, ME, clock.now(), later()) is None
+
+
+def test_settle_holds_only_for_the_attempt_that_runs(sql: statements.Statements, execution: uuid.UUID) -> None:
+    assert sql.settle(execution, done(3, attempt=2), None, None, ME, later()) == (False, None)
+    assert sql.settle(execution, done(1), None, None, ME, later()) == (False, None)
+    held, following = sql.settle(execution, done(3), later(), record(sql, execution, 1), ME, later())
+    assert held
+    assert following is not None
+    assert (following.seq, following.attempt) == (1, 1)
+    assert sql.settle(execution, done(3), None, None, ME, later()) == (False, None)
+    assert step(execution, 3).due is not None
+
+
+def test_settle_claims_nothing_while_paused(sql: statements.Statements, execution: uuid.UUID) -> None:
+    loaded = record(sql, execution, 1)
+    control.pause(execution)
+    assert sql.settle(execution, done(3), None, loaded, ME, later()) == (True, None)
+    assert step(execution, 1).status == StepStatus.PENDING
+
+
+def test_settle_many_writes_and_claims_each_by_itself(sql: statements.Statements, execution: uuid.UUID) -> None:
+    assert claim(sql, execution, 1) is not None
+    outcomes = [(done(1), None), (done(3, attempt=9), None)]
+    wanted = [record(sql, execution, 2), record(sql, execution, 3)]
+    held, claimed = sql.settle_many(execution, outcomes, wanted, ME, clock.now(), later())
+    assert held == {1}
+    assert [one.seq for one in claimed] == [2]
+    sql.unclaim(execution, [2], ME, clock.now())
+    assert (step(execution, 2).status, step(execution, 2).worker) == ("pending", "")
+
+
+def test_retry_and_heartbeat_hold_only_for_the_attempt_that_runs(
+    sql: statements.Statements, execution: uuid.UUID
+) -> None:
+    assert sql.beat(execution, 3, 2, "[]", clock.now(), later()) == (False, True)
+    assert sql.beat(execution, 3, 1, "[1]", clock.now(), later()) == (True, False)
+    assert step(execution, 3).heartbeat == "[1]"
+    assert not sql.retry(execution, 3, 2, "{}", later(), later())
+    assert sql.retry(execution, 3, 1, '{"message":"no"}', later(), later())
+    assert (step(execution, 3).status, step(execution, 3).worker) == ("pending", "")
+
+
+def test_a_cancelled_step_is_not_retried_and_its_heartbeat_says_so(
+    sql: statements.Statements, execution: uuid.UUID
+) -> None:
+    sql.append([decision(execution, 1, cancelled=[3])], ME, clock.now())
+    assert sql.beat(execution, 3, 1, "[]", clock.now(), later()) == (True, True)
+    assert not sql.retry(execution, 3, 1, "{}", later(), later())
+
+
+# -- timers ------------------------------------------------------------------------------------------------------------
+
+
+def test_timers_fire_once_and_in_time(sql: statements.Statements, execution: uuid.UUID) -> None:
+    sql.append([decision(execution, 1, new=[new(4, kind=StepKind.TIMER, run_at=later(5))])], ME, clock.now())
+    assert sql.fire([(execution, 4)], clock.now(), later()) == []
+    assert sql.fire([(execution, 1)], later(9), later()) == []  # no timer
+    assert sql.fire([(execution, 4), (execution, 4)], later(6), later()) == [execution]
+    assert sql.fire([(execution, 4)], later(6), later()) == []
+
+
+def test_a_timer_does_not_fire_while_paused(sql: statements.Statements, execution: uuid.UUID) -> None:
+    sql.append([decision(execution, 1, new=[new(4, kind=StepKind.TIMER, run_at=later(5))])], ME, clock.now())
+    control.pause(execution)
+    assert sql.fire([(execution, 4)], later(6), later()) == []
+    assert step(execution, 4).status == StepStatus.PENDING
