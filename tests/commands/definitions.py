@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from automation.durable import activity, registry, workflow
+from automation.durable.common import RetryPolicy
 from tasks import engine
 
 LIMIT = dt.timedelta(seconds=30)
@@ -96,7 +97,19 @@ class Refused:
         await workflow.execute_activity("flows_refuse", "this", start_to_close_timeout=LIMIT)
 
 
-for _workflow in (Crowd, SignUp, Plain, Refused):
+@workflow.defn(name="commands_too_long")
+class TooLong:
+    @workflow.run
+    async def run(self, seconds: float, limit: float) -> None:
+        await workflow.execute_activity(
+            "flows_sleepy",
+            seconds,
+            start_to_close_timeout=dt.timedelta(seconds=limit),
+            retry_policy=RetryPolicy(maximum_attempts=1),
+        )
+
+
+for _workflow in (Crowd, SignUp, Plain, Refused, TooLong):
     registry.register_workflow(_workflow)
 registry.register_activity(count_me)
 engine.register_activities()

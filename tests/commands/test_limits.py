@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from automation.durable import limits, starts
-from automation.models import ExecutionStatus, WorkflowExecution
+from automation.models import ENDED_STATUSES, ExecutionStatus, WorkflowExecution
 from tests.commands.definitions import most
+from tests.support.carrier import result
 from tests.support.processes import Farm, Worker
 from tests.support.waiting import wait_until
 
@@ -81,6 +82,41 @@ def test_a_preset_runs_what_it_says_at_once(start_worker: StartWorker, tmp_path:
     wait_until(lambda: most(tmp_path, "activity") >= 45, 60, lambda: f"{most(tmp_path, 'activity')}\n{node.log_tail()}")
     assert most(tmp_path, "activity") <= 50
     WorkflowExecution.objects.filter(id__in=started).update(status=ExecutionStatus.TERMINATED, due=None)
+
+
+@pytest.mark.real
+def test_threads_share_a_process_without_mixing_their_workflows_up(start_worker: StartWorker) -> None:
+    node = start_worker("--preset", "critical", "--task-queue", "workflows", "--max-cached-workflows", "10")
+    new = [starts.NewExecution("flows_script", (_plan(number),)) for number in range(60)]
+    numbers = {execution: number for number, execution in enumerate(starts.start_many(new))}
+
+    def open_ones() -> int:
+        return WorkflowExecution.objects.filter(id__in=numbers).exclude(status__in=ENDED_STATUSES).count()
+
+    wait_until(lambda: not open_ones(), 90, lambda: f"{open_ones()} open:\n{node.log_tail()}")
+    for execution, number in numbers.items():
+        assert result(execution) == [number, [f"a{number}", f"b{number}", "slept"], [number, number + 1], number + 2]
+    assert "Traceback" not in node.log_text()
+
+
+@pytest.mark.real
+def test_a_step_that_takes_too_long_in_a_thread_is_ended_by_its_row(start_worker: StartWorker) -> None:
+    """No alarm rings in a thread, and nothing can end it: the execution goes on all the same."""
+    node = start_worker("--preset", "payment", "--task-queue", "workflows")
+    execution = starts.start_many([starts.NewExecution("commands_too_long", (20.0, 1.0))])[0]
+
+    def row() -> WorkflowExecution:
+        return WorkflowExecution.objects.get(id=execution)
+
+    wait_until(lambda: row().status == ExecutionStatus.FAILED, 15, lambda: f"{row().status}\n{node.log_tail()}")
+    assert "took longer than 1 s" in row().error_message
+    node.kill()  # the thread sleeps on
+
+
+def _plan(number: int) -> list[Any]:
+    gather = ["gather", ["call", "echo", f"a{number}"], ["call", "async_echo", f"b{number}"], ["sleep", 0.5]]
+    group = ["group", ["echo", number], ["add", number, 1]]
+    return ["all", ["call", "add", number, 0], gather, group, ["call", "add", number, 2]]
 
 
 @pytest.mark.real
