@@ -90,10 +90,14 @@ RETURNING {_EXECUTION}, wanted.fresh, clock_timestamp()
 """  # noqa: S608
 
 
+# Taking over and claiming need not wait for the disk: what depends on them commits later, and is not on the disk before
+# them. Should the database crash in between, they have not happened, and what was begun is begun again.
+_NO_WAIT = "no_wait AS (SELECT set_config('synchronous_commit', 'off', TRUE))"
+
 # For one execution no array has to be built, taken apart and sorted.
 _TAKE_ONE = f"""
-WITH wanted AS (
-    SELECT id, started_at IS NULL AS fresh FROM automation_workflowexecution
+WITH {_NO_WAIT}, wanted AS (
+    SELECT id, started_at IS NULL AS fresh FROM automation_workflowexecution, no_wait
     WHERE id = $1 AND status IN ('pending', 'running') AND paused_at IS NULL AND ($2::int IS NULL OR epoch = $2)
       AND (started_at IS NOT NULL OR COALESCE(scheduled_for, '-infinity') <= $6)
     FOR NO KEY UPDATE
@@ -158,9 +162,9 @@ _STEP_COLUMNS = "execution_id, seq, kind, name, status, attempt, queue, priority
 _BEGIN = Hot(
     "begin",
     f"""
-WITH {_HELD}
+WITH {_NO_WAIT}, {_HELD}
 INSERT INTO automation_executionstep ({_STEP_COLUMNS}, started_at)
-SELECT id, $4, $5, $6, 'running', 1, $7, $8, $9, $10, $11, $12, $12 FROM held
+SELECT id, $4, $5, $6, 'running', 1, $7, $8, $9, $10, $11, $12, $12 FROM held, no_wait
 RETURNING 1
 """,  # noqa: S608
 )
@@ -256,9 +260,10 @@ _GOING_ON = "e.id = s.execution_id AND e.status = 'running' AND e.paused_at IS N
 _CLAIM = Hot(
     "claim",
     f"""
+WITH {_NO_WAIT}
 UPDATE automation_executionstep s
 SET status = 'running', attempt = s.attempt + 1, worker = $3, started_at = $4, due = $5
-FROM automation_workflowexecution e
+FROM automation_workflowexecution e, no_wait
 WHERE s.execution_id = $1 AND s.seq = $2 AND s.status = 'pending'
   AND COALESCE(s.due, 'infinity') < 'infinity' AND COALESCE(s.run_at, '-infinity') <= $6
   AND {_GOING_ON}
