@@ -140,9 +140,11 @@ class LimitedVisit(Visit):
     def link(
         self, execution: uuid.UUID, seqs: Sequence[int], *, parallel: bool = False, asks: bool = True
     ) -> list[int]:
+        came = time.monotonic()
         # No longer than a link's budget: its message's time limit has begun.
         if not _activities.enter(settings.DURABLE_LINK_BUDGET):
             return list(seqs)
+        self.hands_over_at += time.monotonic() - came
         self._in_activities = True
         try:
             return super().link(execution, seqs, parallel=parallel, asks=asks)
