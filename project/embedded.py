@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -70,7 +71,7 @@ def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-class Server:
+class Server(ABC):
     """A child process in a process group of its own, with its data in `directory` and its output in `log`.
 
     A context manager: started on entry, stopped on exit. Where no directory is given, a temporary one is made,
@@ -90,11 +91,13 @@ class Server:
 
     # What a server adds.
 
+    @abstractmethod
     def command(self) -> Sequence[str]:
-        raise NotImplementedError
+        """What is run."""
 
+    @abstractmethod
     def is_ready(self) -> bool:
-        raise NotImplementedError
+        """Whether it answers."""
 
     # What every server does.
 
