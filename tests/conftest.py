@@ -31,10 +31,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     def lane(item: pytest.Item) -> int:
         return 2 if item.get_closest_marker("faults") else 1 if item.get_closest_marker("real") else 0
 
+    if not config.option.markexpr:
+        # Each long fault has a short version that stays; `make faults` (or any -m) runs the long ones.
+        long = [item for item in items if lane(item) == 2]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if lane(item) < 2]
     on_sqlite = connection.vendor == "sqlite"
     for item in items:
         if lane(item):
