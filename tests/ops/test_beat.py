@@ -152,7 +152,9 @@ def test_what_could_not_be_sent_is_due_until_it_is_sent(
         args=f'["{name}"]',
         last_run_at=clock.unmoved() - dt.timedelta(days=1),
     )
-    wait_until(lambda: f"{name} cannot be sent" in node.log_text(), 20, node.log_tail)
+    # Beat has read the new task, and tries in vain: that one, or one that is due for longer and so comes before it.
+    before = node.log_text().count("cannot be sent")
+    wait_until(lambda: node.log_text().count("cannot be sent") > before + 3, 20, node.log_tail)
     last = lease()
     assert last is not None
     wait_until(lambda: (held := lease()) is not None and held.seen_at > last.seen_at, message="it keeps its lease")

@@ -12,7 +12,7 @@ from django.db import connections
 
 from automation import clock
 from automation.durable import leases
-from automation.models import Lease
+from automation.models import Lease, WorkerHeartbeat
 from automation.services import alerts, health
 from project.embedded import PostgresServer, RedisServer
 from tests.ops.factories import make_node, make_runs
@@ -96,4 +96,7 @@ def test_without_the_database_it_is_down(postgres: PostgresServer) -> None:
         connections.close_all()
     assert (found.status, found.database.ok) == ("down", False)
     assert json.dumps(found.as_dict())
+    # However long the restart took: the worker and beat give signs of life again.
+    WorkerHeartbeat.objects.update(seen_at=clock.unmoved())
+    leases.take(leases.BEAT, "a beat", 10)
     assert health.check().status == "ok"
