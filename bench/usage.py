@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable
 from typing import Self
 
 import psutil  # type: ignore[import-untyped]
+
+TICK = 1 / os.sysconf("SC_CLK_TCK")
+"""Seconds of the kernel's clock tick, in which it counts CPU time."""
 
 
 def tree(pid: int) -> list[psutil.Process]:
