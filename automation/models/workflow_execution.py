@@ -72,6 +72,25 @@ class WorkflowExecution(models.Model):
     paused_at = models.DateTimeField(null=True, blank=True)
     reopened = models.PositiveSmallIntegerField(db_default=0, default=0, help_text="Retries from a failed step.")
 
+    # Beyond one run. Null for most, which costs a row nothing.
+    parent = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="children", db_index=False, editable=False
+    )
+    parent_seq = models.IntegerField(null=True, blank=True, help_text="The parent's step that waits for this one.")
+    first_run_id = models.UUIDField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="The run that a chain of continue-as-new, retry or cron began with.",
+    )
+    previous_run_id = models.UUIDField(null=True, blank=True, editable=False)
+    deadline = models.DateTimeField(null=True, blank=True, help_text="When its execution or run timeout is over.")
+    options = models.TextField(
+        blank=True, db_default="", default="", help_text="JSON: timeouts, retry policy, parent close policy, …"
+    )
+    memo = models.TextField(blank=True, db_default="", default="", help_text="JSON: notes of the starter and the code.")
+    search_attributes = models.JSONField(null=True, blank=True, help_text="Name → value, for finding executions.")
+
     input = models.TextField(blank=True, db_default="")
     result = models.TextField(blank=True, db_default="")
     failure = models.TextField(blank=True, db_default="")
@@ -113,6 +132,16 @@ class WorkflowExecution(models.Model):
                 fields=["workflow", "-id"], condition=Q(workflow__isnull=False), name="workflow_execution_by_workflow"
             ),
             models.Index(fields=["booking"], condition=Q(booking__isnull=False), name="workflow_execution_by_booking"),
+            # The end of a parent: its children. The end of a child: none is needed, it knows its parent.
+            models.Index(fields=["parent"], condition=Q(parent__isnull=False), name="workflow_execution_by_parent"),
+            # The runs of one workflow id, newest first.
+            models.Index(
+                fields=["namespace", "business_id", "-id"],
+                condition=~Q(business_id=""),
+                name="workflow_execution_by_business",
+            ),
+            # The sweep of timeouts.
+            models.Index(fields=["deadline"], condition=Q(deadline__isnull=False), name="workflow_execution_deadline"),
             # Rolling up statistics: runs of organizers' workflows that have ended and are not counted yet.
             models.Index(
                 fields=["completed_at"],
