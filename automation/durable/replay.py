@@ -15,17 +15,16 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from automation.durable import failures, payloads, registry
+from automation.durable import payloads, registry
+from automation.durable.endings import Parked, ending_of
 from automation.durable.exceptions import (
-    CancelledError,
-    FailureError,
     NondeterminismError,
-    RetryState,
 )
 from automation.durable.loop import DurableLoop, DurableTimer
 from automation.durable.options import StepOptions
-from automation.durable.records import Decision, Ending, ExecutionRecord, NewStep, Outcome, StepRecord
-from automation.models import ENDED_STEP_STATUSES, ExecutionStatus, StepKind, StepStatus
+from automation.durable.outcomes import CanvasMember, Fed, decode_arguments, result_of
+from automation.durable.records import Decision, ExecutionRecord, NewStep, Outcome, StepRecord
+from automation.models import ENDED_STEP_STATUSES, StepKind, StepStatus
 
 _ENDED = frozenset(str(status) for status in ENDED_STEP_STATUSES)
 _ACTIVITY = str(StepKind.ACTIVITY)
@@ -33,34 +32,6 @@ _TIMER = str(StepKind.TIMER)
 _COMPLETED = str(StepStatus.COMPLETED)
 
 Waiter = Callable[["Fed"], None]
-
-
-class Fed:
-    """An outcome on its way to the code: of a step, or of a whole canvas (`members`, in order of seq)."""
-
-    __slots__ = ("failure", "members", "name", "output", "seq", "status", "worker")
-
-    def __init__(
-        self,
-        seq: int,
-        name: str,
-        status: str,
-        output: str,
-        failure: str,
-        worker: str,
-        members: Sequence[StepRecord] = (),
-    ) -> None:
-        self.seq = seq
-        self.name = name
-        self.status = status
-        self.output = output
-        self.failure = failure
-        self.worker = worker
-        self.members = members
-
-    @classmethod
-    def of(cls, step: StepRecord, members: Sequence[StepRecord] = ()) -> Fed:
-        return cls(step.seq, step.name, step.status, step.output, step.failure, step.worker, members)
 
 
 class StepFuture(asyncio.Future[Any]):
@@ -78,11 +49,6 @@ class StepFuture(asyncio.Future[Any]):
             return False
         self._run.cancel_step(self._seq)
         return True
-
-
-class Parked(Exception):
-    """The code raised something that is no failure of the workflow but a defect of the code; the execution waits,
-    its history untouched, for the code to be mended."""
 
 
 class Run:
@@ -188,7 +154,7 @@ class Run:
             seen=seen,
             new=list(self.commands.values()),
             cancelled=self.cancels,
-            ending=self._ending(),
+            ending=ending_of(self._main, self.cancel_reason, self.definition.failure_exception_types),
         )
         if decision.ending is not None:
             decision.new = []  # nothing that an ended execution asked for is begun
@@ -236,7 +202,7 @@ class Run:
         def resolve(fed: Fed) -> None:
             if future.done():
                 return
-            value, error = _result_of(fed, result_hint)
+            value, error = result_of(fed, result_hint)
             if error is None:
                 future.set_result(value)
             else:
@@ -268,7 +234,7 @@ class Run:
         def resolve(fed: Fed) -> None:
             if not future.done():
                 rows = {row.seq: row for row in fed.members}
-                future.set_result([_result_of(Fed.of(rows[seq]), hint) for seq, hint in hints])
+                future.set_result([result_of(Fed.of(rows[seq]), hint) for seq, hint in hints])
 
         self._waiters[head] = resolve
         return future
@@ -404,88 +370,3 @@ class Run:
     def _violate_now(self, error: NondeterminismError) -> None:
         self._violation = self._violation or error
         raise error
-
-    def _ending(self) -> Ending | None:
-        task = self._main
-        if task is None or not task.done():
-            return None
-        if task.cancelled():
-            return _cancelled(self.cancel_reason or "")
-        error = task.exception()
-        if error is None:
-            try:
-                result = payloads.encode(task.result(), "result")
-            except payloads.PayloadError as problem:
-                raise Parked(str(problem)) from problem
-            return _counted(Ending(str(ExecutionStatus.COMPLETED), result=result), task.result())
-        if isinstance(error, CancelledError) and self.cancel_reason is not None:
-            return _cancelled(self.cancel_reason)
-        if isinstance(error, (FailureError, *self.definition.failure_exception_types)):
-            ending = Ending(
-                str(ExecutionStatus.FAILED), failure=failures.encode(error), error_message=_message_of(error)
-            )
-            details = getattr(error, "details", ())
-            return _counted(ending, details[0] if details else None)
-        raise Parked(f"the workflow's code raised {error!r}") from error
-
-
-class CanvasMember:
-    """One step of a canvas, before it has a seq."""
-
-    __slots__ = ("input", "name", "options", "priority", "queue", "result_hint")
-
-    def __init__(
-        self, name: str, input: str, queue: str, priority: int, options: StepOptions, result_hint: Any
-    ) -> None:
-        self.name = name
-        self.input = input
-        self.queue = queue
-        self.priority = priority
-        self.options = options
-        self.result_hint = result_hint
-
-
-def decode_arguments(text: str, hints: Sequence[Any]) -> list[Any]:
-    """The argument list that a start or a call wrote; one hint each, the rest as JSON's own types."""
-    values = payloads.decode(text) or []
-    result = []
-    for index, value in enumerate(values):
-        convert = payloads.converter(hints[index]) if index < len(hints) else None
-        result.append(value if convert is None else convert(value))
-    return result
-
-
-def step_error(fed: Fed) -> BaseException:
-    """The error that code gets for a step that did not complete."""
-    if fed.failure:
-        cause = failures.decode(fed.failure)
-        state = RetryState[fed.output] if fed.output in RetryState.__members__ else None
-    else:
-        cause, state = CancelledError("Cancelled"), RetryState.CANCEL_REQUESTED
-    return failures.activity_error(fed.seq, fed.name, fed.worker, cause, state)
-
-
-def _result_of(fed: Fed, hint: Any) -> tuple[Any, BaseException | None]:
-    """What code gets for a step: a value, or an error; the latter, too, where the value is none of what `hint` says."""
-    if fed.status != _COMPLETED:
-        return None, step_error(fed)
-    try:
-        return payloads.decode(fed.output, hint), None
-    except (TypeError, ValueError, ArithmeticError) as error:
-        return None, payloads.PayloadError(f"result of step #{fed.seq} {fed.name!r}: {error}")
-
-
-def _counted(ending: Ending, value: Any) -> Ending:
-    """An automation's result, or the details of its failure, carries how many actions ran and failed."""
-    if isinstance(value, dict) and isinstance(value.get("executed"), int) and isinstance(value.get("failed"), int):
-        ending.actions_executed, ending.actions_failed = value["executed"], value["failed"]
-    return ending
-
-
-def _cancelled(reason: str) -> Ending:
-    return Ending(str(ExecutionStatus.CANCELLED), error_message=reason)
-
-
-def _message_of(error: BaseException) -> str:
-    cause = error.__cause__
-    return str(error) if cause is None or str(cause) in str(error) else f"{error}: {cause}"

@@ -17,9 +17,9 @@ from django.db import transaction
 from automation import clock
 from automation.durable import activity, failures, options, payloads, registry, retry, statements
 from automation.durable.exceptions import CancelledError, TimeoutError, TimeoutType
+from automation.durable.outcomes import decode_arguments
 from automation.durable.records import ExecutionRecord, NewStep, Outcome, StepRecord
 from automation.durable.registry import ActivityDefinition, UnknownName
-from automation.durable.replay import decode_arguments
 from automation.models import ExecutionStep, StepStatus
 
 COMPLETED = str(StepStatus.COMPLETED)

@@ -1,0 +1,77 @@
+"""How a class becomes a workflow."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, overload
+
+from automation.durable.registry import WORKFLOW_ATTRIBUTE, WorkflowDefinition, type_hints
+
+Class = TypeVar("Class", bound=type)
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+RUN_ATTRIBUTE = "__durable_run__"
+INIT_ATTRIBUTE = "__durable_init__"
+
+
+@overload
+def defn(cls: Class) -> Class: ...
+@overload
+def defn(
+    *,
+    name: str | None = None,
+    sandboxed: bool = True,
+    dynamic: bool = False,
+    failure_exception_types: Sequence[type[BaseException]] = (),
+) -> Callable[[Class], Class]: ...
+def defn(
+    cls: Class | None = None,
+    *,
+    name: str | None = None,
+    sandboxed: bool = True,
+    dynamic: bool = False,
+    failure_exception_types: Sequence[type[BaseException]] = (),
+) -> Class | Callable[[Class], Class]:
+    """Make a class with one `@workflow.run` method a workflow, known as `name` (the class's own by default).
+
+    failure_exception_types: exceptions that fail the execution; others park it until the code is mended.
+    """
+
+    def attach(target: Class) -> Class:
+        methods = [key for key, value in inspect.getmembers(target) if getattr(value, RUN_ATTRIBUTE, False)]
+        if len(methods) != 1:
+            raise ValueError(
+                f"{target.__qualname__} must have exactly one @workflow.run method, and has {len(methods)}"
+            )
+        arguments, result = type_hints(inspect.unwrap(getattr(target, methods[0])), skip_first=True)
+        definition = WorkflowDefinition(
+            name=name or target.__name__,
+            cls=target,
+            run=methods[0],
+            place=f"{target.__module__}.{target.__qualname__}",
+            takes_input_in_init=hasattr(vars(target).get("__init__"), INIT_ATTRIBUTE),
+            argument_hints=arguments,
+            result_hint=result,
+            failure_exception_types=tuple(failure_exception_types),
+        )
+        setattr(target, WORKFLOW_ATTRIBUTE, definition)
+        return target
+
+    return attach if cls is None else attach(cls)
+
+
+def run(fn: Function) -> Function:
+    """Mark the method that is the workflow."""
+    if not inspect.iscoroutinefunction(fn):
+        raise ValueError(f"{fn.__qualname__} must be 'async def' to be a workflow's run method")
+    setattr(fn, RUN_ATTRIBUTE, True)
+    return fn
+
+
+def init(init_fn: Function) -> Function:
+    """Mark an `__init__` that takes the same arguments as the run method."""
+    if init_fn.__name__ != "__init__":
+        raise ValueError("@workflow.init belongs on __init__")
+    setattr(init_fn, INIT_ATTRIBUTE, True)
+    return init_fn

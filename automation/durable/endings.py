@@ -1,0 +1,57 @@
+"""How a run of the code ends its execution."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from automation.durable import failures, payloads
+from automation.durable.exceptions import CancelledError, FailureError
+from automation.durable.records import Ending
+from automation.models import ExecutionStatus
+
+
+class Parked(Exception):
+    """The code raised something that is no failure of the workflow but a defect of the code; the execution waits,
+    its history untouched, for the code to be mended."""
+
+
+def ending_of(
+    task: asyncio.Task[Any] | None, cancel_reason: str | None, failure_types: Sequence[type[BaseException]]
+) -> Ending | None:
+    """How an execution ends whose main task has ended; None while it runs. Raises Parked for a defect of the code."""
+    if task is None or not task.done():
+        return None
+    if task.cancelled():
+        return _cancelled(cancel_reason or "")
+    error = task.exception()
+    if error is None:
+        try:
+            result = payloads.encode(task.result(), "result")
+        except payloads.PayloadError as problem:
+            raise Parked(str(problem)) from problem
+        return _counted(Ending(str(ExecutionStatus.COMPLETED), result=result), task.result())
+    if isinstance(error, CancelledError) and cancel_reason is not None:
+        return _cancelled(cancel_reason)
+    if isinstance(error, (FailureError, *failure_types)):
+        ending = Ending(str(ExecutionStatus.FAILED), failure=failures.encode(error), error_message=_message_of(error))
+        details = getattr(error, "details", ())
+        return _counted(ending, details[0] if details else None)
+    raise Parked(f"the workflow's code raised {error!r}") from error
+
+
+def _counted(ending: Ending, value: Any) -> Ending:
+    """An automation's result, or the details of its failure, carries how many actions ran and failed."""
+    if isinstance(value, dict) and isinstance(value.get("executed"), int) and isinstance(value.get("failed"), int):
+        ending.actions_executed, ending.actions_failed = value["executed"], value["failed"]
+    return ending
+
+
+def _cancelled(reason: str) -> Ending:
+    return Ending(str(ExecutionStatus.CANCELLED), error_message=reason)
+
+
+def _message_of(error: BaseException) -> str:
+    cause = error.__cause__
+    return str(error) if cause is None or str(cause) in str(error) else f"{error}: {cause}"
