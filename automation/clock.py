@@ -18,13 +18,14 @@ _synchronized_at: float | None = None
 _clock_file: Path | None = Path(os.environ["WEIR_CLOCK_FILE"]) if os.environ.get("WEIR_CLOCK_FILE") else None
 _shift: float = 0.0
 _shift_read_at: float = -1.0
+_held_at: float | None = None
 
 SHIFT_REREAD_SECONDS = 0.05
 
 
 def timestamp() -> float:
     """Seconds since the Unix epoch, on the database's clock."""
-    return time.monotonic() + _offset + _test_shift()
+    return time.monotonic() + _offset + _test_shift() if _held_at is None else _held_at
 
 
 def now() -> dt.datetime:
@@ -54,12 +55,27 @@ def synchronized_within(seconds: float) -> bool:
 
 def shift(seconds: float) -> None:
     """Move time by `seconds` in this process and, with WEIR_CLOCK_FILE, in every process of this run. For tests."""
-    global _shift
+    global _shift, _held_at
     _shift += seconds
+    if _held_at is not None:
+        _held_at += seconds
     if _clock_file is not None:
         temporary = _clock_file.with_suffix(".tmp")
         temporary.write_text(repr(_shift))
         temporary.replace(_clock_file)
+
+
+def hold(at: float | None = None) -> None:
+    """Let time stand still in this process, at `at` (seconds since the epoch; None: where it is), until `let_go`; called
+    again, it moves it. For tests."""
+    global _held_at
+    _held_at = timestamp() if at is None else at
+
+
+def let_go() -> None:
+    """End `hold`: time is again what it would be without it."""
+    global _held_at
+    _held_at = None
 
 
 def _test_shift() -> float:
