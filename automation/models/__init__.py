@@ -4,6 +4,7 @@ from automation.models.alert import Alert, Severity
 from automation.models.booking import Booking, BookingStatus, new_access_token
 from automation.models.booking_audit_log import BookingAuditLog
 from automation.models.booking_event import PLAN_CHANGED, BookingEvent, Trigger
+from automation.models.bulk_test import BulkTest, BulkTestResult, TestType
 from automation.models.event_type import EventType, LocationType
 from automation.models.execution_step import ENDED_STEP_STATUSES, ExecutionStep, StepKind, StepStatus
 from automation.models.lease import Lease
@@ -13,6 +14,7 @@ from automation.models.user import User
 from automation.models.worker_heartbeat import WorkerHeartbeat
 from automation.models.workflow import LatePolicy, Workflow
 from automation.models.workflow_action import OnFailure, Recipient, WorkflowAction
+from automation.models.workflow_draft import WorkflowDraft
 from automation.models.workflow_execution import ENDED_STATUSES, OPEN_STATUSES, ExecutionStatus, WorkflowExecution
 from automation.models.workflow_template import TemplateCategory, WorkflowTemplate
 from automation.models.workflow_version import WorkflowVersion
@@ -23,6 +25,8 @@ __all__ = [
     "BookingAuditLog",
     "BookingEvent",
     "BookingStatus",
+    "BulkTest",
+    "BulkTestResult",
     "Channel",
     "ENDED_STATUSES",
     "ENDED_STEP_STATUSES",
@@ -43,11 +47,13 @@ __all__ = [
     "StepKind",
     "StepStatus",
     "TemplateCategory",
+    "TestType",
     "Trigger",
     "User",
     "WorkerHeartbeat",
     "Workflow",
     "WorkflowAction",
+    "WorkflowDraft",
     "WorkflowExecution",
     "WorkflowTemplate",
     "WorkflowVersion",

@@ -52,6 +52,8 @@ class WorkflowExecution(models.Model):
     )
     trigger = models.CharField(max_length=30, blank=True, db_default="", choices=Trigger)
     booking_sequence = models.PositiveIntegerField(null=True, blank=True)
+    # While it is the booking's sequence, a person has set the planned time, and planning leaves it alone.
+    fixed_sequence = models.PositiveIntegerField(null=True, blank=True)
     depth = models.PositiveSmallIntegerField(db_default=0, default=0, help_text="Workflows that led to this one.")
 
     status = models.CharField(

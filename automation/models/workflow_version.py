@@ -13,8 +13,9 @@ class WorkflowVersion(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     workflow = models.ForeignKey("automation.Workflow", models.CASCADE, related_name="versions")
-    number = models.PositiveIntegerField()
+    number = models.PositiveIntegerField(null=True, help_text="Null: a draft that somebody tried, never published.")
     snapshot = models.JSONField(help_text="The workflow's fields, and under 'actions' each action's.")
+    note = models.TextField(blank=True, default="", help_text="What its author, or Weir, has to say about it.")
     created_by = models.ForeignKey("automation.User", models.SET_NULL, null=True, blank=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
@@ -25,4 +26,4 @@ class WorkflowVersion(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.workflow_id} v{self.number}"
+        return f"{self.workflow_id} v{self.number}" if self.number is not None else f"{self.workflow_id} (a trial)"
