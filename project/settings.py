@@ -151,6 +151,8 @@ DURABLE_LINK_BUDGET = env.seconds("DURABLE_LINK_BUDGET", 1.0, low=0.001)
 DURABLE_CHUNK_BUDGET = env.seconds("DURABLE_CHUNK_BUDGET", 0.1, low=0.001)
 # Delays up to this travel as a countdown; longer ones are due rows.
 DURABLE_COUNTDOWN_HORIZON = env.seconds("DURABLE_COUNTDOWN_HORIZON", 30.0, high=90.0)
+# Starts that follow each other within this time share a message; 0 sends each at once.
+DURABLE_GATHER = env.seconds("DURABLE_GATHER", 0.005, low=0.0, high=1.0)
 # How often the sweeps run, and how far the sweep of timers looks ahead.
 DURABLE_SWEEP_INTERVAL = env.seconds("DURABLE_SWEEP_INTERVAL", 2.0, low=0.05)
 DURABLE_LOOKAHEAD = env.seconds("DURABLE_LOOKAHEAD", 5.0, low=0.0, high=90.0)
@@ -188,6 +190,10 @@ EMAIL_TIMEOUT = env.seconds("EMAIL_TIMEOUT", 10.0, low=0.1)
 EMAIL_FILE_PATH = env.text("EMAIL_FILE_PATH", str(VAR_DIR / "mail"))
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Weir <weir@localhost>")
 SMS_BACKEND = env.text("SMS_BACKEND", "automation.providers.sms.console.ConsoleBackend")
+PAYMENTS_BACKEND = env.text("PAYMENTS_BACKEND", "automation.providers.payments.memory.MemoryBackend")
+PAYMENTS_TIMEOUT = env.seconds("PAYMENTS_TIMEOUT", 30.0, low=0.1)
+STRIPE_API_KEY = env.text("STRIPE_API_KEY")
+STRIPE_API_URL = env.url("STRIPE_API_URL", "https://api.stripe.com", ("http", "https")).rstrip("/")
 WEBHOOK_ALLOWED_HOSTS = env.words("WEBHOOK_ALLOWED_HOSTS", [])  # host or host:port that may be private or loopback
 WEBHOOK_TIMEOUT = env.seconds("WEBHOOK_TIMEOUT", 10.0, low=0.1)
 # Fernet keys (comma-separated, newest first) that encrypt secrets at rest; derived from SECRET_KEY where unset.

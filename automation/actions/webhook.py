@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from standardwebhooks.webhooks import Webhook as Signer
@@ -31,6 +30,7 @@ from automation.actions.report import Outcome, Report
 from automation.durable.common import RetryPolicy
 from automation.durable.exceptions import ApplicationError
 from automation.models import Channel, NotificationStatus, WorkflowAction
+from automation.outbound.waits import retry_after
 
 BASE_FIELDS = (
     "action", "workflow_id", "workflow_name", "booking_id", "event_type_name", "organizer_email", "invitee_name",
@@ -38,7 +38,6 @@ BASE_FIELDS = (
 )  # fmt: skip
 MAX_BODY = 1_000_000
 """Bytes of JSON."""
-MAX_RETRY_AFTER = timedelta(hours=1)
 RETRIED = frozenset((408, 425, 429))
 
 
@@ -196,20 +195,6 @@ def _refusal(invocation: Invocation, response: outbound.Response, report: Report
     retryable = status >= 500 or status in RETRIED
     after = retry_after(response.headers.get("retry-after", ""), clock.now()) if retryable else None
     return report.failure(f"The receiver answered {status}.", f"HTTP{status}", retryable=retryable, after=after)
-
-
-def retry_after(value: str, now: datetime) -> timedelta | None:
-    """Retry-After as a wait, from seconds or an HTTP date, at most `MAX_RETRY_AFTER`; None for what says no wait."""
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        wait = timedelta(seconds=min(int(text[:9]), MAX_RETRY_AFTER.total_seconds()))
-    else:
-        try:
-            when = parsedate_to_datetime(text)
-        except ValueError:
-            return None
-        wait = (when if when.tzinfo else when.replace(tzinfo=UTC)) - now
-    return min(wait, MAX_RETRY_AFTER) if wait > timedelta(0) else None
 
 
 def _switched_off(action_id: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from automation.admin.base import BigTable, History
-from automation.models import NotificationLog, NotificationPreference
+from automation.models import NotificationLog, NotificationPreference, PaymentOperation
 
 
 @admin.register(NotificationLog)
@@ -32,3 +32,14 @@ class NotificationPreferenceAdmin(BigTable[NotificationPreference]):
     list_select_related = ("organizer",)
     search_fields = ("recipient", "organizer__email")
     autocomplete_fields = ("organizer",)
+
+
+@admin.register(PaymentOperation)
+class PaymentOperationAdmin(History[PaymentOperation]):
+    """What the offline payments provider was asked for."""
+
+    list_display = ("provider_id", "kind", "amount", "currency", "reference", "declined", "created_at")
+    list_filter = ("kind", "currency", ("declined", admin.EmptyFieldListFilter))
+    search_fields = ("provider_id", "idempotency_key", "reference", "destination")
+    date_hierarchy = "created_at"
+    raw_id_fields = ("parent",)

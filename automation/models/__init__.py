@@ -10,6 +10,7 @@ from automation.models.execution_step import ENDED_STEP_STATUSES, ExecutionStep,
 from automation.models.lease import Lease
 from automation.models.notification_log import Channel, NotificationLog, NotificationStatus
 from automation.models.notification_preference import NotificationPreference
+from automation.models.payment_operation import PaymentOperation
 from automation.models.user import User
 from automation.models.worker_heartbeat import WorkerHeartbeat
 from automation.models.workflow import LatePolicy, Workflow
@@ -41,6 +42,7 @@ __all__ = [
     "NotificationStatus",
     "OPEN_STATUSES",
     "PLAN_CHANGED",
+    "PaymentOperation",
     "OnFailure",
     "Recipient",
     "Severity",

@@ -14,9 +14,10 @@ from automation import clock, secrets
 from automation.actions.base import ActionProblem
 from automation.actions.config import ActionConfig
 from automation.actions.registry import registry
-from automation.actions.webhook import BASE_FIELDS, retry_after
+from automation.actions.webhook import BASE_FIELDS
 from automation.durable.exceptions import ApplicationError
 from automation.models import NotificationLog, WorkflowAction
+from automation.outbound.waits import retry_after
 from automation.rules.fields import sample_context
 from tests.actions.conftest import Change, Stage
 from tests.support.receiver import HttpReceiver, Reply

@@ -28,6 +28,7 @@ from automation.models import (
     Lease,
     NotificationLog,
     NotificationPreference,
+    PaymentOperation,
     StepStatus,
     TemplateCategory,
     Trigger,
@@ -48,6 +49,7 @@ READ_ONLY = (
     ExecutionStep,
     Lease,
     NotificationLog,
+    PaymentOperation,
     WorkerHeartbeat,
     Workflow,
     WorkflowAction,
@@ -90,6 +92,9 @@ def rows(db: None) -> dict[type[Model], Model]:
         WorkerHeartbeat.objects.create(id="h:1:1", node="celery@h", hostname="h", pid=1),
         NotificationLog.objects.create(channel=Channel.EMAIL, recipient="a@example.com", execution=execution),
         NotificationPreference.objects.create(organizer=owner, recipient="a@example.com"),
+        PaymentOperation.objects.create(
+            provider_id="pi_1", idempotency_key="k", kind="charge", amount="5.000", currency="EUR"
+        ),
         WorkflowTemplate.objects.create(name="Reminder", category=TemplateCategory.REMINDER),
     ]
     return {type(row): row for row in made}
