@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from automation import clock
-from automation.durable import canvas, payloads, statements, timers
+from automation.durable import canvas, gathering, payloads, statements, timers
 from automation.models import ExecutionStatus, WorkflowExecution
 from automation.models.ids import uuid7
 
@@ -113,4 +113,10 @@ def _publish(rows: Sequence[WorkflowExecution], now: dt.datetime) -> None:
             countdown = wait.total_seconds() or None
             batches.setdefault((row.queue, row.priority, countdown), []).append((row.id, 0))
     for (queue, priority, countdown), executions in batches.items():
-        canvas.visit(executions, queue, countdown=countdown, priority=priority)
+        if countdown is None and len(executions) < gathering.FULL:
+            _gathering.add(executions, queue, priority)
+        else:
+            canvas.visit(executions, queue, countdown=countdown, priority=priority)
+
+
+_gathering = gathering.start(lambda batch, queue, priority: canvas.visit(batch, queue, priority=priority))

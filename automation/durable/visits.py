@@ -116,8 +116,10 @@ class Visit:
         held = self._write(others)
         # An end that was refused for an execution that is still ours: it got a message, which is to be read first.
         self._advance([(run.execution_id, d.epoch) for run, d in others if d.ending and run.execution_id not in held])
+        # Executions that came together spread out over the workers again when they turn out to be slow.
+        spreads_at = time.monotonic() + settings.DURABLE_CHUNK_BUDGET
         for position, (run, decision) in enumerate(carried):
-            if self.out_of_time():
+            if self.out_of_time() or (position and time.monotonic() >= spreads_at):
                 self._write(carried[position:])
                 break
             self._begin(run, decision)
