@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
+from automation.durable import registry
 from automation.durable.registry import WORKFLOW_ATTRIBUTE, WorkflowDefinition, type_hints
 
 Class = TypeVar("Class", bound=type)
@@ -56,9 +57,25 @@ def defn(
             failure_exception_types=tuple(failure_exception_types),
         )
         setattr(target, WORKFLOW_ATTRIBUTE, definition)
+        if methods[0] in vars(target):  # so that `definition_of(Class.run)` knows the class
+            setattr(vars(target)[methods[0]], WORKFLOW_ATTRIBUTE, definition)
         return target
 
     return attach if cls is None else attach(cls)
+
+
+def definition_of(workflow: str | type | Callable[..., Any]) -> WorkflowDefinition:
+    """The definition that a workflow's class, its run method or its registered name stands for. One given as a class or
+    a method becomes registered. Raises UnknownName, or TypeError for what is no workflow."""
+    if isinstance(workflow, str):
+        return registry.workflow(workflow)
+    definition = getattr(workflow, WORKFLOW_ATTRIBUTE, None)
+    if not isinstance(definition, WorkflowDefinition):
+        raise TypeError(
+            f"{workflow!r} is not a workflow: give a class that is decorated with @workflow.defn, its @workflow.run "
+            "method, or a registered name"
+        )
+    return registry.register_workflow(definition.cls)
 
 
 def run(fn: Function) -> Function:

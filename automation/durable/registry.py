@@ -7,13 +7,14 @@ defined twice is refused, naming both places.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import importlib.util
 import inspect
 import threading
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -137,6 +138,26 @@ def discover() -> None:
             for definition in _exports(f"{config.name}.activities", "ACTIVITIES", ACTIVITY_ATTRIBUTE):
                 register_activity(definition)
         _discovered = True
+
+
+def replace_activity(definition: ActivityDefinition) -> None:
+    """Make this definition the one of its name, whatever was there before. For tests, within `scoped`."""
+    with _lock:
+        _activities[definition.name] = definition
+
+
+@contextlib.contextmanager
+def scoped() -> Iterator[None]:
+    """Forget, at the end, what was registered or replaced meanwhile. For tests."""
+    discover()
+    kept = dict(_workflows), dict(_activities)
+    try:
+        yield
+    finally:
+        with _lock:
+            for table, before in zip((_workflows, _activities), kept, strict=True):
+                table.clear()
+                table.update(before)  # type: ignore[arg-type]
 
 
 def type_hints(function: Callable[..., Any], skip_first: bool) -> tuple[tuple[Any, ...], Any]:
