@@ -228,6 +228,17 @@ class WorkflowAlreadyStartedError(FailureError):
         self.first_run_id = first_run_id
 
 
+class WorkflowFailureError(TemporalError):
+    """An execution did not complete; `cause` says how it ended."""
+
+    def __init__(self, *, cause: BaseException) -> None:
+        super().__init__("Workflow execution failed")
+        self.__cause__ = cause
+
+    def __str__(self) -> str:
+        return f"Workflow execution failed: {self.__cause__}"
+
+
 class SkippedError(FailureError):
     """A step of a chain was not run, because one before it failed."""
 
