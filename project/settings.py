@@ -194,10 +194,24 @@ PAYMENTS_BACKEND = env.text("PAYMENTS_BACKEND", "automation.providers.payments.m
 PAYMENTS_TIMEOUT = env.seconds("PAYMENTS_TIMEOUT", 30.0, low=0.1)
 STRIPE_API_KEY = env.text("STRIPE_API_KEY")
 STRIPE_API_URL = env.url("STRIPE_API_URL", "https://api.stripe.com", ("http", "https")).rstrip("/")
+# "memory" (rows of ours), "daily" (Daily.co), or the dotted path of a backend.
+VIDEO_BACKEND = env.text("VIDEO_BACKEND", "memory")
+DAILY_API_KEY = env.text("DAILY_API_KEY")
+DAILY_API_URL = env.url("DAILY_API_URL", "https://api.daily.co/v1", ("http", "https"))
 WEBHOOK_ALLOWED_HOSTS = env.words("WEBHOOK_ALLOWED_HOSTS", [])  # host or host:port that may be private or loopback
 WEBHOOK_TIMEOUT = env.seconds("WEBHOOK_TIMEOUT", 10.0, low=0.1)
 # Fernet keys (comma-separated, newest first) that encrypt secrets at rest; derived from SECRET_KEY where unset.
 ENCRYPTION_KEYS = env.words("ENCRYPTION_KEYS", [])
+
+# --- Operations -------------------------------------------------------------------------------------------------------
+
+# Where BackupWorkflow keeps its files: the hosts that serve the queue of ops must share it.
+BACKUP_DIR = env.text("BACKUP_DIR", str(VAR_DIR / "backups"))
+# The directory of pg_dump and pg_restore, where those on the PATH are older than the server.
+POSTGRES_BIN = env.text("POSTGRES_BIN")
+# What deployments and provisionings may run their commands through on this host: local, ssh. None unless named, since
+# who may start a workflow may then run any command as this process.
+OPS_RUNNERS = env.words("OPS_RUNNERS", [])
 
 # --- API --------------------------------------------------------------------------------------------------------------
 

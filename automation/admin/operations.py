@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from automation import clock
 from automation.admin.base import History
-from automation.models import Alert, Lease, WorkerHeartbeat
+from automation.models import Alert, Lease, ProviderRecord, WorkerHeartbeat
 
 
 class OpenFilter(admin.SimpleListFilter):
@@ -55,3 +55,11 @@ class WorkerHeartbeatAdmin(History[WorkerHeartbeat]):
 class LeaseAdmin(History[Lease]):
     list_display = ("name", "holder", "seen_at", "expires_at")
     search_fields = ("name", "holder")
+
+
+@admin.register(ProviderRecord)
+class ProviderRecordAdmin(History[ProviderRecord]):
+    list_display = ("key", "provider", "kind", "created_at", "updated_at")
+    list_filter = ("provider", "kind")
+    search_fields = ("key",)
+    date_hierarchy = "created_at"

@@ -11,6 +11,7 @@ from automation.models.lease import Lease
 from automation.models.notification_log import Channel, NotificationLog, NotificationStatus
 from automation.models.notification_preference import NotificationPreference
 from automation.models.payment_operation import PaymentOperation
+from automation.models.provider_record import ProviderRecord
 from automation.models.user import User
 from automation.models.worker_heartbeat import WorkerHeartbeat
 from automation.models.workflow import LatePolicy, Workflow
@@ -42,6 +43,7 @@ __all__ = [
     "NotificationStatus",
     "OPEN_STATUSES",
     "PLAN_CHANGED",
+    "ProviderRecord",
     "PaymentOperation",
     "OnFailure",
     "Recipient",
