@@ -43,6 +43,7 @@ __all__ = [
     "render_html",
     "render_subject",
     "render_text",
+    "variables_of",
 ]
 
 _TEXT = MessageEnvironment()
@@ -115,6 +116,23 @@ def check_template(
     except TemplateError as error:
         return [Problem("", error.reason, line=error.line)]
     return problems
+
+
+def variables_of(source: str) -> dict[str, int]:
+    """The variables that a template reads, each with the line where it is first named; empty for a broken template."""
+    try:
+        _check_type(source)
+        _check_source(source)
+        with _parsing():
+            tree = _TEXT.parse(source)
+            undeclared = meta.find_undeclared_variables(tree)
+    except TemplateError:
+        return {}
+    found: dict[str, int] = {}
+    for node in tree.find_all(nodes.Name):
+        if node.name in undeclared:
+            found.setdefault(node.name, node.lineno)
+    return found
 
 
 def _unknown_helpers(environment: MessageEnvironment, tree: nodes.Template) -> Iterator[Problem]:
