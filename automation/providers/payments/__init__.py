@@ -12,6 +12,7 @@ from functools import lru_cache
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.utils.module_loading import import_string
 
 from automation.providers.payments.base import (
@@ -43,7 +44,7 @@ def get_backend(path: str | None = None) -> PaymentsBackend:
     return _backend(path or settings.PAYMENTS_BACKEND)
 
 
-@setting_changed.connect
+@receiver(setting_changed)
 def _forget(**_: object) -> None:
     _backend.cache_clear()
 

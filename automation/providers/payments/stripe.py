@@ -177,7 +177,7 @@ def _require(intent: stripe.PaymentIntent, status: str) -> None:
 
 
 def _key_of(row: Any) -> str:
-    metadata: dict[str, Any] = dict(row.metadata or {})
+    metadata: dict[str, Any] = row.metadata.to_dict() if row.metadata else {}
     return str(metadata.get(KEY, ""))
 
 
