@@ -1,4 +1,39 @@
 """Durable workflows on Django rows, carried by Celery.
 
-Public: `workflow`, `activity`, `common`, `exceptions`, `client`, `worker`, `testing`; the rest is the engine's inside.
+Public: `workflow`, `activity`, `common`, `exceptions`, `client`, `worker`, `testing`, and what `base` offers, which can
+be imported from here as well; the rest is the engine's inside.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from automation.durable.base import (
+        INTEGRATION_RETRY_POLICY as INTEGRATION_RETRY_POLICY,
+        NO_RETRY_POLICY as NO_RETRY_POLICY,
+        PAYMENT_RETRY_POLICY as PAYMENT_RETRY_POLICY,
+        STANDARD_RETRY_POLICY as STANDARD_RETRY_POLICY,
+        BaseWorkflow as BaseWorkflow,
+        django_activity as django_activity,
+        get_default_retry_policy as get_default_retry_policy,
+        log_activity_result as log_activity_result,
+        monitored_activity as monitored_activity,
+        monitored_workflow as monitored_workflow,
+        transactional_activity as transactional_activity,
+    )
+
+
+_OFFERED = frozenset({
+    "INTEGRATION_RETRY_POLICY", "NO_RETRY_POLICY", "PAYMENT_RETRY_POLICY", "STANDARD_RETRY_POLICY", "BaseWorkflow",
+    "django_activity", "get_default_retry_policy", "log_activity_result", "monitored_activity", "monitored_workflow",
+    "transactional_activity",
+})  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    # When it is first asked for: the engine's parts import each other through this package.
+    if name in _OFFERED:
+        return getattr(importlib.import_module("automation.durable.base"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

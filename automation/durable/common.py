@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,22 @@ class RetryPolicy:
             )
         if self.maximum_attempts < 0:
             raise ValueError(f"maximum_attempts must be 0 (no limit) or more, not {self.maximum_attempts}")
+
+
+def _refuse_coefficient(init: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(init)
+    def checked(self: RetryPolicy, *args: Any, **options: Any) -> None:
+        if "coefficient" in options:
+            raise TypeError(
+                "RetryPolicy has no 'coefficient': the factor between waits is called 'backoff_coefficient', as in "
+                f"RetryPolicy(backoff_coefficient={options['coefficient']!r})"
+            )
+        init(self, *args, **options)
+
+    return checked
+
+
+RetryPolicy.__init__ = _refuse_coefficient(RetryPolicy.__init__)  # type: ignore[method-assign]
 
 
 class WorkflowIDReusePolicy(enum.IntEnum):
