@@ -40,7 +40,7 @@ def update(workflow: Workflow, *, by: User | None = None, **changes: Any) -> Wor
     Switching a workflow off stops what it has planned. Raises InvalidInput with the problems by path.
     """
     with transaction.atomic():
-        row = _locked(workflow.pk)
+        row = locked(workflow.pk)
         _save(row, changes, by)
     workflow.refresh_from_db()
     return workflow
@@ -49,7 +49,7 @@ def update(workflow: Workflow, *, by: User | None = None, **changes: Any) -> Wor
 def delete(workflow: Workflow) -> None:
     """Delete a workflow with its history; what it has planned is not run."""
     with transaction.atomic():
-        row = _locked(workflow.pk)
+        row = locked(workflow.pk)
         executions = WorkflowExecution.objects.filter(workflow=row).order_by("pk")
         while ids := list(executions.values_list("pk", flat=True)[:CHUNK]):
             steps = ExecutionStep.objects.filter(execution_id__in=ids)
@@ -64,11 +64,11 @@ def add_action(workflow: Workflow, *, by: User | None = None, **fields: Any) -> 
     fields: `action_type` and the other fields of `WorkflowAction`; `webhook_secret` in plain text is stored encrypted.
     """
     with transaction.atomic():
-        row = _locked(workflow.pk)
+        row = locked(workflow.pk)
         last = row.actions.order_by("-order").first()
         action = WorkflowAction(workflow=row, order=0 if last is None else last.order + 1)
-        _assign(action, fields)
-        _refuse(check_action(_data_of(action)))
+        assign_action(action, fields)
+        refuse(check_action(data_of(action)))
         action.save()
         _follow_up(row, by)
     return action
@@ -77,12 +77,12 @@ def add_action(workflow: Workflow, *, by: User | None = None, **fields: Any) -> 
 def update_action(action: WorkflowAction, *, by: User | None = None, **changes: Any) -> WorkflowAction:
     """Change what is named. Switched on again, an action forgets why Weir had switched it off."""
     with transaction.atomic():
-        workflow = _locked(action.workflow_id)
+        workflow = locked(action.workflow_id)
         row = WorkflowAction.objects.filter(pk=action.pk).first()
         if row is None:
             raise NotFound(f"There is no action {action.pk}.")
-        _assign(row, changes)
-        _refuse(check_action(_data_of(row)))
+        assign_action(row, changes)
+        refuse(check_action(data_of(row)))
         row.save()
         _follow_up(workflow, by)
     action.refresh_from_db()
@@ -92,7 +92,7 @@ def update_action(action: WorkflowAction, *, by: User | None = None, **changes: 
 def remove_action(action: WorkflowAction, *, by: User | None = None) -> None:
     """Delete an action. Executions that have begun still run it: they run the version they started with."""
     with transaction.atomic():
-        workflow = _locked(action.workflow_id)
+        workflow = locked(action.workflow_id)
         action.delete()
         _follow_up(workflow, by)
 
@@ -100,7 +100,7 @@ def remove_action(action: WorkflowAction, *, by: User | None = None) -> None:
 def reorder(workflow: Workflow, orders: Mapping[UUID, int], *, by: User | None = None) -> Workflow:
     """Give actions, by id, new orders; equal ones run in parallel. Raises InvalidInput for a stranger's action."""
     with transaction.atomic():
-        row = _locked(workflow.pk)
+        row = locked(workflow.pk)
         actions = {action.pk: action for action in row.actions.all()}
         if unknown := [str(id_) for id_ in orders if id_ not in actions]:
             raise InvalidInput(
@@ -124,27 +124,27 @@ def _save(workflow: Workflow, fields: Mapping[str, Any], by: User | None) -> Wor
     for name in _FIELDS:
         if name in fields:
             setattr(workflow, name, fields[name])
-    problems = _problems(workflow)
+    problems = field_problems(workflow)
     actions: list[WorkflowAction] | None = None
     if "actions" in fields:
         actions = _actions(workflow, fields["actions"], problems)
-        problems |= check_actions([_data_of(action) for action in actions])
-    event_types = _event_types(workflow, fields["event_types"], problems) if "event_types" in fields else None
-    _refuse(problems)
+        problems |= check_actions([data_of(action) for action in actions])
+    event_types = event_types_of(workflow, fields["event_types"], problems) if "event_types" in fields else None
+    refuse(problems)
     with transaction.atomic():
         try:
             with transaction.atomic():
                 workflow.save()
         except IntegrityError:
             # Somebody took the name after it was checked; any other cause is raised as it is.
-            _refuse(check_name(workflow.organizer_id, workflow.name, workflow))
+            refuse(check_name(workflow.organizer_id, workflow.name, workflow))
             raise
         if event_types is not None:
             workflow.event_types.set(event_types)
         if actions is not None:
             workflow.actions.exclude(pk__in=[action.pk for action in actions]).delete()
             for action in actions:
-                action.save()
+                action.save(force_insert=action._state.adding)  # a given id takes over nobody else's row
         _follow_up(workflow, by)
         if was_active and not workflow.is_active:
             workflow_plans.stop_planned(workflow)
@@ -158,7 +158,8 @@ def _follow_up(workflow: Workflow, by: User | None) -> None:
     workflow_plans.mark([workflow.pk])
 
 
-def _problems(workflow: Workflow) -> dict[str, list[str]]:
+def field_problems(workflow: Workflow) -> dict[str, list[str]]:
+    """What is wrong with the workflow's own fields, by name; its name may be another workflow's."""
     problems: dict[str, list[str]] = {}
     try:
         workflow.full_clean(exclude=["organizer"], validate_unique=False, validate_constraints=False)
@@ -172,28 +173,31 @@ def _problems(workflow: Workflow) -> dict[str, list[str]]:
 def _actions(
     workflow: Workflow, given: Sequence[Mapping[str, Any]], problems: dict[str, list[str]]
 ) -> list[WorkflowAction]:
-    """The actions that the list asks for: its own ones by id, edited, and new ones."""
+    """The actions that the list asks for: its own ones by `id`, edited, and new ones, which `new_id` may name: an
+    action of a version or a draft keeps its id when it is published."""
     own = {} if workflow._state.adding else {action.pk: action for action in workflow.actions.all()}
     actions: list[WorkflowAction] = []
     for index, data in enumerate(given):
         place = f"actions[{index}]"
         fields = dict(data)
         id_ = fields.pop("id", None)
-        action = own.pop(UUID(str(id_)), None) if id_ else WorkflowAction(workflow=workflow)
+        new_id = fields.pop("new_id", None)
+        new = {"workflow": workflow} if new_id is None else {"workflow": workflow, "id": UUID(str(new_id))}
+        action = own.pop(UUID(str(id_)), None) if id_ else WorkflowAction(**new)
         if action is None:
             problems[f"{place}.id"] = [f"{id_} is no action of this workflow, or is named twice."]
             continue
         if id_ is None and "order" not in fields:
             action.order = actions[-1].order + 1 if actions else 0
         try:
-            _assign(action, fields)
+            assign_action(action, fields)
         except InvalidInput as error:
             problems |= {f"{place}.{name}": texts for name, texts in error.fields.items()}
         actions.append(action)
     return actions
 
 
-def _assign(action: WorkflowAction, fields: Mapping[str, Any]) -> None:
+def assign_action(action: WorkflowAction, fields: Mapping[str, Any]) -> None:
     """Give the action these values. Raises InvalidInput for fields it has not, and for values they cannot hold."""
     given = dict(fields)
     secret = given.pop("webhook_secret", None)
@@ -215,11 +219,12 @@ def _assign(action: WorkflowAction, fields: Mapping[str, Any]) -> None:
         raise InvalidInput("The action has invalid fields.", error.message_dict) from error
 
 
-def _data_of(action: WorkflowAction) -> dict[str, Any]:
+def data_of(action: WorkflowAction) -> dict[str, Any]:
+    """The action as a snapshot holds it."""
     return {"id": str(action.pk), **{name: getattr(action, name) for name in versions.ACTION_FIELDS}}
 
 
-def _event_types(workflow: Workflow, given: Iterable[Any], problems: dict[str, list[str]]) -> list[EventType]:
+def event_types_of(workflow: Workflow, given: Iterable[Any], problems: dict[str, list[str]]) -> list[EventType]:
     """The event types, given by row or by id, in a list without repeats."""
     texts = list(dict.fromkeys(str(getattr(event_type, "pk", event_type)) for event_type in given))
     try:
@@ -233,13 +238,15 @@ def _event_types(workflow: Workflow, given: Iterable[Any], problems: dict[str, l
     return [own[text] for text in texts if text in own]
 
 
-def _locked(workflow_id: UUID) -> Workflow:
+def locked(workflow_id: UUID) -> Workflow:
+    """The row, locked until the transaction ends. Raises NotFound."""
     row = Workflow.objects.select_for_update().filter(pk=workflow_id).first()
     if row is None:
         raise NotFound(f"There is no workflow {workflow_id}.")
     return row
 
 
-def _refuse(problems: Mapping[str, Sequence[str]]) -> None:
+def refuse(problems: Mapping[str, Sequence[str]]) -> None:
+    """Raises InvalidInput where there is a problem."""
     if problems:
         raise InvalidInput("The workflow cannot be saved as it is.", problems)
