@@ -12,15 +12,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from automation.durable.base import (
         INTEGRATION_RETRY_POLICY as INTEGRATION_RETRY_POLICY,
+    )
+    from automation.durable.base import (
         NO_RETRY_POLICY as NO_RETRY_POLICY,
+    )
+    from automation.durable.base import (
         PAYMENT_RETRY_POLICY as PAYMENT_RETRY_POLICY,
+    )
+    from automation.durable.base import (
         STANDARD_RETRY_POLICY as STANDARD_RETRY_POLICY,
+    )
+    from automation.durable.base import (
         BaseWorkflow as BaseWorkflow,
+    )
+    from automation.durable.base import (
         django_activity as django_activity,
+    )
+    from automation.durable.base import (
         get_default_retry_policy as get_default_retry_policy,
+    )
+    from automation.durable.base import (
         log_activity_result as log_activity_result,
+    )
+    from automation.durable.base import (
         monitored_activity as monitored_activity,
+    )
+    from automation.durable.base import (
         monitored_workflow as monitored_workflow,
+    )
+    from automation.durable.base import (
         transactional_activity as transactional_activity,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 
@@ -11,7 +12,10 @@ from automation.durable.runner import Ran
 StepHook = Callable[[str, uuid.UUID, int, Callable[[], Ran]], Ran]
 EndHook = Callable[[ExecutionRecord, Ending], None]
 
+WaitHook = Callable[[float], None]
+
 _step_hook: StepHook | None = None
+_wait_hook: WaitHook | None = None
 _end_hooks: list[EndHook] = []
 
 
@@ -25,6 +29,22 @@ def on_step(hook: StepHook | None) -> None:
 def step_hook() -> StepHook | None:
     """The hook that runs attempts in this process, for whoever wraps it."""
     return _step_hook
+
+
+def on_wait(hook: WaitHook | None) -> WaitHook | None:
+    """Have `hook(seconds)` called in place of waiting before rows are looked at again; it may make things happen instead.
+    Returns the hook before it."""
+    global _wait_hook
+    before, _wait_hook = _wait_hook, hook
+    return before
+
+
+def wait(seconds: float) -> None:
+    """Wait before looking at rows again, as everybody does who waits for an execution."""
+    if _wait_hook is None:
+        time.sleep(seconds)
+    else:
+        _wait_hook(seconds)
 
 
 def on_end(hook: EndHook) -> None:

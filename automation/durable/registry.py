@@ -150,14 +150,15 @@ def replace_activity(definition: ActivityDefinition) -> None:
 def scoped() -> Iterator[None]:
     """Forget, at the end, what was registered or replaced meanwhile. For tests."""
     discover()
-    kept = dict(_workflows), dict(_activities)
+    workflows_before, activities_before = dict(_workflows), dict(_activities)
     try:
         yield
     finally:
         with _lock:
-            for table, before in zip((_workflows, _activities), kept, strict=True):
-                table.clear()
-                table.update(before)  # type: ignore[arg-type]
+            _workflows.clear()
+            _workflows.update(workflows_before)
+            _activities.clear()
+            _activities.update(activities_before)
 
 
 def type_hints(function: Callable[..., Any], skip_first: bool) -> tuple[tuple[Any, ...], Any]:

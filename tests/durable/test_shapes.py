@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
-
-import pytest
 
 from automation.durable import (
     STANDARD_RETRY_POLICY,
@@ -16,14 +12,10 @@ from automation.durable import (
     activity,
     django_activity,
     get_default_retry_policy,
-    log_activity_result,
     monitored_activity,
     monitored_workflow,
-    registry,
-    transactional_activity,
     workflow,
 )
-from automation.durable.common import RetryPolicy
 from automation.durable.testing import WorkflowEnvironment
 from tests.flows.models import Posting
 
@@ -54,7 +46,7 @@ def send_reminder(invoice_id: int, kind: str) -> None:
 @monitored_workflow(name="InvoiceWorkflow")
 class InvoiceWorkflow(BaseWorkflow):
     @workflow.run
-    async def run(self, invoice_id: int) -> dict:
+    async def run(self, invoice_id: int) -> dict:  # noqa: RET503 (continue_as_new raises)
         invoice = await self.execute_activity("load_invoice", invoice_id, start_to_close_timeout=timedelta(seconds=10))
         assert invoice["id"] == invoice_id
         for _ in range(14):  # poll once a day

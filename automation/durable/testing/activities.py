@@ -15,6 +15,7 @@ from django.db import transaction
 from automation import clock
 from automation.durable import activity
 
+_NOWHERE = uuid.UUID(int=0)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -23,27 +24,27 @@ class ActivityInfo(activity.Info):
     """What the activity is told. Change it with `dataclasses.replace(environment.info, attempt=3)`."""
 
     # Each stands for the property of that name, which would ask the attempt's row.
-    execution_id: uuid.UUID = uuid.UUID(int=0)  # type: ignore[assignment]
-    seq: int = 1  # type: ignore[assignment]
-    idempotency_key: str = "test"  # type: ignore[assignment]
-    activity_id: str = "test"  # type: ignore[assignment]
-    activity_type: str = "unknown"  # type: ignore[assignment]
-    attempt: int = 1  # type: ignore[assignment]
-    task_queue: str = "test"  # type: ignore[assignment]
-    task_token: bytes = b"test"  # type: ignore[assignment]
-    is_local: bool = False  # type: ignore[assignment]
-    scheduled_time: dt.datetime = _EPOCH  # type: ignore[assignment]
-    current_attempt_scheduled_time: dt.datetime = _EPOCH  # type: ignore[assignment]
-    started_time: dt.datetime = _EPOCH  # type: ignore[assignment]
-    heartbeat_details: Sequence[Any] = field(default_factory=list)  # type: ignore[assignment]
-    heartbeat_timeout: dt.timedelta | None = None  # type: ignore[assignment]
-    start_to_close_timeout: dt.timedelta | None = dt.timedelta(seconds=1)  # type: ignore[assignment]
-    schedule_to_close_timeout: dt.timedelta | None = dt.timedelta(seconds=1)  # type: ignore[assignment]
-    namespace: str = "default"  # type: ignore[assignment]
-    workflow_namespace: str = "default"  # type: ignore[assignment]
-    workflow_id: str = "test"  # type: ignore[assignment]
-    workflow_run_id: str = "test-run"  # type: ignore[assignment]
-    workflow_type: str = "test"  # type: ignore[assignment]
+    execution_id: uuid.UUID = _NOWHERE
+    seq: int = 1
+    idempotency_key: str = "test"
+    activity_id: str = "test"
+    activity_type: str = "unknown"
+    attempt: int = 1
+    task_queue: str = "test"
+    task_token: bytes = b"test"
+    is_local: bool = False
+    scheduled_time: dt.datetime = _EPOCH
+    current_attempt_scheduled_time: dt.datetime = _EPOCH
+    started_time: dt.datetime = _EPOCH
+    heartbeat_details: Sequence[Any] = field(default_factory=list)
+    heartbeat_timeout: dt.timedelta | None = None
+    start_to_close_timeout: dt.timedelta | None = dt.timedelta(seconds=1)
+    schedule_to_close_timeout: dt.timedelta | None = dt.timedelta(seconds=1)
+    namespace: str = "default"
+    workflow_namespace: str = "default"
+    workflow_id: str = "test"
+    workflow_run_id: str = "test-run"
+    workflow_type: str = "test"
 
 
 class ActivityEnvironment:

@@ -59,7 +59,7 @@ class Courier:
 
     def uninstall(self) -> None:
         if self._publisher is not None:
-            canvas._publish = self._publisher
+            canvas._publish = self._publisher  # type: ignore[assignment]
             self._publisher = None
         self.messages.clear()
         visits.forget()
@@ -189,12 +189,7 @@ class Courier:
         if self._depth < 0 or not connection.in_atomic_block or len(connection.savepoint_ids) != self._depth:
             return
         while len(connection.run_on_commit) > self._callbacks:
-            _, callback, robust = connection.run_on_commit.pop(self._callbacks)
-            try:
-                callback()
-            except Exception:
-                if not robust:
-                    raise
+            connection.run_on_commit.pop(self._callbacks)[1]()
 
 
 def _next_due() -> float | None:

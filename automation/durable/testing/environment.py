@@ -221,7 +221,7 @@ class WorkflowEnvironment:
         return EnvironmentHandle(self, started[0], definition.result_hint)
 
     def run(self, workflow: str | type | Callable[..., Any], *args: Any, id: str = "", task_queue: str = "") -> Any:
-        """Run a workflow to its end and return its result. Raises WorkflowFailureError; see `EnvironmentHandle.result`."""
+        """Run a workflow to its end and return its result. Raises as `EnvironmentHandle.result` does."""
         return self.start(workflow, *args, id=id, task_queue=task_queue).result()
 
     def handle(self, execution: WorkflowExecution | Any) -> EnvironmentHandle:
@@ -265,14 +265,22 @@ class WorkflowEnvironment:
         return handle.execution
 
 
-_TIME_SKIPPING = frozenset(
-    ["data_converter", "interceptors", "plugins", "default_workflow_query_reject_condition", "retry_config", "rpc_metadata", "identity", "port", "download_dest_dir", "runtime", "test_server_existing_path", "test_server_download_version", "test_server_extra_args", "test_server_download_ttl", "test_server_startup_timeout"]
-)
-_LOCAL = frozenset(
-    ["namespace", "data_converter", "interceptors", "plugins", "default_workflow_query_reject_condition", "retry_config", "rpc_metadata", "identity", "tls", "ip", "port", "download_dest_dir", "ui", "runtime", "search_attributes", "dev_server_existing_path", "dev_server_database_filename", "dev_server_log_format", "dev_server_log_level", "dev_server_download_version", "dev_server_extra_args", "dev_server_download_ttl", "dev_server_startup_timeout", "ui_port"]
-)
+_EVERYWHERE = {
+    *("data_converter", "interceptors", "plugins", "default_workflow_query_reject_condition", "retry_config"),
+    *("rpc_metadata", "identity", "port", "download_dest_dir", "runtime"),
+}
+_TIME_SKIPPING = _EVERYWHERE | {
+    *("test_server_existing_path", "test_server_download_version", "test_server_extra_args"),
+    *("test_server_download_ttl", "test_server_startup_timeout"),
+}
+_LOCAL = _EVERYWHERE | {
+    *("namespace", "tls", "ip", "ui", "ui_port", "search_attributes", "dev_server_existing_path"),
+    *("dev_server_database_filename", "dev_server_log_format", "dev_server_log_level"),
+    *("dev_server_download_version", "dev_server_extra_args", "dev_server_download_ttl"),
+    "dev_server_startup_timeout",
+}
 
 
-def _check(given: Mapping[str, Any], known: frozenset[str]) -> None:
+def _check(given: Mapping[str, Any], known: set[str]) -> None:
     if unknown := sorted(set(given) - known):
         raise TypeError(f"unknown options: {', '.join(unknown)}")

@@ -1,5 +1,7 @@
-"""pytest fixtures for a project's tests. In its conftest.py: `pytest_plugins = ["automation.durable.testing.fixtures"]`,
-or import the fixtures by name."""
+"""pytest fixtures for a project's tests.
+
+In its conftest.py: `pytest_plugins = ["automation.durable.testing.fixtures"]`, or import the fixtures by name.
+"""
 
 from __future__ import annotations
 
