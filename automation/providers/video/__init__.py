@@ -13,6 +13,7 @@ from functools import lru_cache
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.utils.module_loading import import_string
 
 from automation.durable.exceptions import ApplicationError
@@ -71,7 +72,7 @@ def calling() -> Iterator[None]:
         ) from error
 
 
-@setting_changed.connect
+@receiver(setting_changed)
 def _forget(**_: object) -> None:
     _backend.cache_clear()
 
