@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
-from automation.durable import options, payloads
+from automation.durable import coroutines, options, payloads
 from automation.durable.registry import ACTIVITY_ATTRIBUTE, ActivityDefinition, type_hints
 from automation.models import WorkflowExecution
 
@@ -124,7 +124,8 @@ class Info:
 
     @functools.cached_property
     def _execution(self) -> WorkflowExecution:
-        return WorkflowExecution.objects.only("namespace", "business_id", "definition").get(id=self.execution_id)
+        rows = WorkflowExecution.objects.only("namespace", "business_id", "definition")
+        return coroutines.outside(rows.get, id=self.execution_id)
 
 
 def _timedelta(seconds: float | None) -> dt.timedelta | None:

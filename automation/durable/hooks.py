@@ -32,8 +32,8 @@ def step_hook() -> StepHook | None:
 
 
 def on_wait(hook: WaitHook | None) -> WaitHook | None:
-    """Have `hook(seconds)` called in place of waiting before rows are looked at again; it may make things happen instead.
-    Returns the hook before it."""
+    """Have `hook(seconds)` called in place of waiting before rows are looked at again; it may make things happen
+    instead. Returns the hook before it."""
     global _wait_hook
     before, _wait_hook = _wait_hook, hook
     return before

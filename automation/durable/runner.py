@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import transaction
 
 from automation import clock
-from automation.durable import activity, failures, options, payloads, registry, retry, statements
+from automation.durable import activity, coroutines, failures, options, payloads, registry, retry, statements
 from automation.durable.exceptions import CancelledError, TimeoutError, TimeoutType
 from automation.durable.outcomes import decode_arguments
 from automation.durable.records import ExecutionRecord, NewStep, Outcome, StepRecord
@@ -126,7 +126,7 @@ def _run_transactional(step: Attempt, definition: ActivityDefinition, arguments:
 def _call(step: Attempt, definition: ActivityDefinition, arguments: Sequence[Any]) -> Any:
     seconds = options.parse(step.options).attempt_seconds()
     if definition.is_async:
-        return _event_loop().run_until_complete(_within(definition.function(*arguments), seconds))
+        return coroutines.run(_within(definition.function(*arguments), seconds))
     with _alarm(seconds):
         return definition.function(*arguments)
 
@@ -139,17 +139,6 @@ async def _within(coroutine: Any, seconds: float) -> Any:
         await asyncio.wait({task}, timeout=1)
         raise _too_long(seconds)
     return task.result()
-
-
-_loops = threading.local()
-
-
-def _event_loop() -> asyncio.AbstractEventLoop:
-    """One loop a thread, kept: making one costs more than most activities."""
-    loop = getattr(_loops, "loop", None)
-    if loop is None or loop.is_closed():
-        loop = _loops.loop = asyncio.new_event_loop()
-    return loop
 
 
 @contextmanager
@@ -222,7 +211,7 @@ class _Heart:
         if now - self.written < self.every:
             return False
         self.written = now
-        held, stop = _write_heartbeat(self.step, details)
+        held, stop = coroutines.outside(_write_heartbeat, self.step, details)
         return stop or not held
 
 

@@ -40,6 +40,28 @@ def test_an_async_activity_runs(carrier: Carrier) -> None:
     assert outcome(carrier, runs) == {"a": 1}
 
 
+def test_an_async_activity_uses_the_orm_on_its_workers_connection(carrier: Carrier) -> None:
+    async def runs(_data: Any) -> Any:
+        return [await call("note", "plain"), await call("async_note", "async")]
+
+    assert outcome(carrier, runs) == [None, ["plain", "async"]]
+
+
+def test_an_async_activity_can_be_transactional(carrier: Carrier) -> None:
+    async def enters(_data: Any) -> Any:
+        return await call("async_enter", "x", 2)
+
+    assert outcome(carrier, enters) == "x"
+    assert [posting.attempt for posting in Posting.objects.all()] == [3]
+
+
+def test_plain_code_in_async_code_may_itself_call_async_code(carrier: Carrier) -> None:
+    async def nests(_data: Any) -> Any:
+        return [await call("async_nested", 1), await call("nested", 2), await call("async_nested", 3)]
+
+    assert outcome(carrier, nests) == [[1, 0], [2, 0], [3, 0]]
+
+
 def test_an_attempt_that_takes_too_long_is_interrupted(carrier: Carrier) -> None:
     async def slow(_data: Any) -> Any:
         try:

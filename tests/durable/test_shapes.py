@@ -45,8 +45,8 @@ def send_reminder(invoice_id: int, kind: str) -> None:
 @workflow.defn
 @monitored_workflow(name="InvoiceWorkflow")
 class InvoiceWorkflow(BaseWorkflow):
-    @workflow.run
-    async def run(self, invoice_id: int) -> dict:  # noqa: RET503 (continue_as_new raises)
+    @workflow.run  # noqa: RET503 (continue_as_new raises)
+    async def run(self, invoice_id: int) -> dict:
         invoice = await self.execute_activity("load_invoice", invoice_id, start_to_close_timeout=timedelta(seconds=10))
         assert invoice["id"] == invoice_id
         for _ in range(14):  # poll once a day

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -9,6 +10,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
+from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 
 from automation.durable import activity
@@ -90,6 +92,50 @@ def unwritable() -> Any:
 async def async_echo(value: Any) -> Any:
     _note()
     return value
+
+
+@activity.defn(name="flows_async_note")
+async def async_note(text: str) -> list[str]:
+    """Writes a row by Django's async interface, with a heartbeat; returns what it sees of all rows."""
+    info = activity.info()
+    activity.heartbeat(text, info.workflow_type)
+    await Posting.objects.acreate(key=info.idempotency_key, attempt=info.attempt, note=text)
+    await asyncio.sleep(0)
+    return [posting.note async for posting in Posting.objects.order_by("id")]
+
+
+@activity.defn(name="flows_async_enter")
+@transactional_activity
+async def async_enter(note: str, failures: int = 0) -> str:
+    """One row, exactly once, by Django's async interface."""
+    info = activity.info()
+    await Posting.objects.acreate(key=info.idempotency_key, attempt=info.attempt, note=note)
+    if info.attempt <= failures:
+        raise RuntimeError("after the write")
+    return note
+
+
+@activity.defn(name="flows_async_nested")
+async def async_nested(value: Any) -> Any:
+    """Plain code in async code, and async code in that: as a signal's receivers are called."""
+
+    def plain() -> Any:
+        return async_to_sync(within)()
+
+    async def within() -> Any:
+        return await sync_to_async(lambda: [value, Posting.objects.count()])()
+
+    return await sync_to_async(plain)()
+
+
+@activity.defn(name="flows_nested")
+def nested(value: Any) -> Any:
+    """Async code in a plain activity, and plain code in that."""
+
+    async def within() -> Any:
+        return await sync_to_async(lambda: [value, Posting.objects.count()])()
+
+    return async_to_sync(within)()
 
 
 @activity.defn(name="flows_elsewhere", queue=settings.WORKFLOW_BACKGROUND_QUEUE)
