@@ -59,7 +59,7 @@ _inline = _Inline()
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine to its end, on this thread's loop. Making a loop costs more than most activities, so it is kept."""
+    """Run a coroutine to its end, on this thread's loop, which is kept: making one costs more than most activities."""
     loop = getattr(_loops, "loop", None)
     if loop is None or loop.is_closed():
         loop = _loops.loop = ActivityLoop()

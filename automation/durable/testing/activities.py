@@ -7,7 +7,7 @@ import datetime as dt
 import inspect
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
@@ -36,7 +36,7 @@ class ActivityInfo(activity.Info):
     scheduled_time: dt.datetime = _EPOCH
     current_attempt_scheduled_time: dt.datetime = _EPOCH
     started_time: dt.datetime = _EPOCH
-    heartbeat_details: Sequence[Any] = field(default_factory=list)
+    heartbeat_details: Sequence[Any] = ()
     heartbeat_timeout: dt.timedelta | None = None
     start_to_close_timeout: dt.timedelta | None = dt.timedelta(seconds=1)
     schedule_to_close_timeout: dt.timedelta | None = dt.timedelta(seconds=1)

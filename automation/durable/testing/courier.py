@@ -72,8 +72,8 @@ class Courier:
     # -- making things happen --------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Do all that can be done now, moving no time."""
-        while self._deliver_next():
+        """Do all that can be done now, moving no time. What an activity asks for is done after it."""
+        while not self._delivering and self._deliver_next():
             pass
 
     def wait(self, done: Callable[[], bool], until: float | None = None) -> bool:
