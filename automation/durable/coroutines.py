@@ -11,6 +11,7 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any, TypeVar
 
 from asgiref.sync import AsyncToSync
@@ -24,12 +25,14 @@ class ActivityLoop(asyncio.SelectorEventLoop):
         self._owner = threading.get_ident()
         self.stands_still = False
 
-    def call_soon_threadsafe(self, *args: Any, **options: Any) -> Any:
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
         # A plain function that runs in this thread and itself calls `async_to_sync` asks here first. It would wait for
         # ever for a loop that waits for it; told no, it makes a loop of its own.
         if threading.get_ident() == self._owner and (self.stands_still or not self.is_running()):
             raise RuntimeError("this loop stands still")
-        return super().call_soon_threadsafe(*args, **options)
+        return super().call_soon_threadsafe(callback, *args, context=context)
 
 
 class _Inline(concurrent.futures.Executor):

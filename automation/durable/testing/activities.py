@@ -58,7 +58,7 @@ class ActivityEnvironment:
     """
 
     def __init__(self, client: Any = None) -> None:
-        self.info: activity.Info = self.default_info()
+        self.info: ActivityInfo = self.default_info()
         self.on_heartbeat: Callable[..., None] = lambda *_details: None
         self._client = client
         self._cancelled = False
