@@ -9,6 +9,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from automation.durable.attributes import (
+    SearchAttributeIndexedValueType as SearchAttributeIndexedValueType,
+)
+from automation.durable.attributes import SearchAttributeKey as SearchAttributeKey
+from automation.durable.attributes import SearchAttributePair as SearchAttributePair
+from automation.durable.attributes import SearchAttributes as SearchAttributes
+from automation.durable.attributes import SearchAttributeUpdate as SearchAttributeUpdate
+from automation.durable.attributes import TypedSearchAttributes as TypedSearchAttributes
+
 
 @dataclass(frozen=True)
 class RetryPolicy:
@@ -88,3 +97,11 @@ class Priority:
     def __post_init__(self) -> None:
         if self.priority_key is not None and self.priority_key < 1:
             raise ValueError(f"priority_key must be at least 1, not {self.priority_key}")
+
+
+@dataclass(frozen=True)
+class RawValue:
+    """A value that nobody has read yet: its JSON text. Dynamic handlers get their arguments like this, and read them
+    with `workflow.payload_converter().from_payload(raw.payload, type)`."""
+
+    payload: str

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
-from automation.durable import registry
+from automation.durable import handlers, registry
 from automation.durable.registry import WORKFLOW_ATTRIBUTE, WorkflowDefinition, type_hints
 
 Class = TypeVar("Class", bound=type)
@@ -55,6 +55,7 @@ def defn(
             argument_hints=arguments,
             result_hint=result,
             failure_exception_types=tuple(failure_exception_types),
+            handlers=handlers.collect(target),
         )
         setattr(target, WORKFLOW_ATTRIBUTE, definition)
         if methods[0] in vars(target):  # so that `definition_of(Class.run)` knows the class

@@ -35,10 +35,15 @@ def ending_of(
     if isinstance(error, CancelledError) and cancel_reason is not None:
         return _cancelled(cancel_reason)
     if isinstance(error, (FailureError, *failure_types)):
-        ending = Ending(str(ExecutionStatus.FAILED), failure=failures.encode(error), error_message=_message_of(error))
-        details = getattr(error, "details", ())
-        return _counted(ending, details[0] if details else None)
+        return ending_of_failure(error)
     raise Parked(f"the workflow's code raised {error!r}") from error
+
+
+def ending_of_failure(error: BaseException) -> Ending:
+    """The end of an execution that this error fails."""
+    ending = Ending(str(ExecutionStatus.FAILED), failure=failures.encode(error), error_message=_message_of(error))
+    details = getattr(error, "details", ())
+    return _counted(ending, details[0] if details else None)
 
 
 def _counted(ending: Ending, value: Any) -> Ending:

@@ -14,12 +14,15 @@ import importlib.util
 import inspect
 import threading
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from automation.durable.handlers import Handler
 
 
 class _Missing:
@@ -47,7 +50,7 @@ class ActivityDefinition:
 
 @dataclass(frozen=True)
 class WorkflowDefinition:
-    """`run` names the method to run; `signals`, `queries` and `updates` map public names to method names."""
+    """`run` names the method to run. `handlers`: "signal", "query" or "update" → name (None: dynamic) → handler."""
 
     name: str
     cls: type
@@ -57,9 +60,7 @@ class WorkflowDefinition:
     argument_hints: tuple[Any, ...] = ()
     result_hint: Any = Any
     failure_exception_types: tuple[type[BaseException], ...] = ()
-    signals: dict[str, str] = field(default_factory=dict)
-    queries: dict[str, str] = field(default_factory=dict)
-    updates: dict[str, str] = field(default_factory=dict)
+    handlers: Mapping[str, Mapping[str | None, Handler]] = field(default_factory=dict)
 
 
 class UnknownName(ImproperlyConfigured):
