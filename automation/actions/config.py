@@ -33,6 +33,7 @@ class ActionConfig:
     webhook_secret_encrypted: str = ""
     conditions: Any = field(default_factory=list)
     update_booking_fields: Any = field(default_factory=dict)
+    config: Any = field(default_factory=dict)
     is_active: bool = True
 
     @classmethod
@@ -46,7 +47,8 @@ class ActionConfig:
 
     def wrong_kinds(self) -> dict[str, str]:
         """The fields whose value is of another kind than its type says, with the kind that is expected: a draft comes
-        as JSON. The JSON fields (conditions, webhook_data, update_booking_fields) are checked where they are used."""
+        as JSON. The JSON fields (conditions, webhook_data, update_booking_fields, config) are checked where they are
+        used."""
         wrong: dict[str, str] = {}
         for item in fields(self):
             value = getattr(self, item.name)

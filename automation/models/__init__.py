@@ -5,8 +5,10 @@ from automation.models.booking import Booking, BookingStatus, new_access_token
 from automation.models.booking_audit_log import BookingAuditLog
 from automation.models.booking_event import PLAN_CHANGED, BookingEvent, Trigger
 from automation.models.bulk_test import BulkTest, BulkTestResult, TestType
+from automation.models.destination import CircuitState, Destination, HeldCall, HeldState
 from automation.models.event_type import EventType, LocationType
 from automation.models.execution_step import ENDED_STEP_STATUSES, ExecutionStep, StepKind, StepStatus
+from automation.models.inbound import InboundBooking, InboundEvent, InboundSource, InboundStatus, SourceKind
 from automation.models.lease import Lease
 from automation.models.notification_log import Channel, NotificationLog, NotificationStatus
 from automation.models.notification_preference import NotificationPreference
@@ -30,24 +32,34 @@ __all__ = [
     "BulkTest",
     "BulkTestResult",
     "Channel",
+    "CircuitState",
+    "Destination",
     "ENDED_STATUSES",
     "ENDED_STEP_STATUSES",
     "EventType",
     "ExecutionStatus",
     "ExecutionStep",
+    "HeldCall",
+    "HeldState",
+    "InboundBooking",
+    "InboundEvent",
+    "InboundSource",
+    "InboundStatus",
     "LatePolicy",
     "Lease",
     "LocationType",
+    "new_access_token",
     "NotificationLog",
     "NotificationPreference",
     "NotificationStatus",
+    "OnFailure",
     "OPEN_STATUSES",
+    "PaymentOperation",
     "PLAN_CHANGED",
     "ProviderRecord",
-    "PaymentOperation",
-    "OnFailure",
     "Recipient",
     "Severity",
+    "SourceKind",
     "StepKind",
     "StepStatus",
     "TemplateCategory",
@@ -61,5 +73,4 @@ __all__ = [
     "WorkflowExecution",
     "WorkflowTemplate",
     "WorkflowVersion",
-    "new_access_token",
 ]

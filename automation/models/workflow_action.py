@@ -71,6 +71,7 @@ class WorkflowAction(ExecutionStatistics):
     webhook_secret_encrypted = models.TextField(blank=True, editable=False)
     conditions = models.JSONField(default=list, blank=True)
     update_booking_fields = models.JSONField(default=dict, blank=True)
+    config = models.JSONField(default=dict, blank=True, help_text="What the action's type has for settings of its own.")
     is_active = models.BooleanField(default=True)
     disabled_reason = models.TextField(blank=True, help_text="Why Weir switched this action off, e.g. a 410 answer.")
 

@@ -36,6 +36,7 @@ ACTION_FIELDS = (
     "webhook_secret_encrypted",
     "conditions",
     "update_booking_fields",
+    "config",
     "is_active",
 )
 

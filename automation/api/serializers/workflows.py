@@ -39,6 +39,7 @@ class ActionSerializer(serializers.ModelSerializer[WorkflowAction]):
     webhook_secret_set = serializers.SerializerMethodField()
     conditions = ConditionsField(required=False)
     update_booking_fields = ObjectField(required=False)
+    config = ObjectField(required=False, help_text="The settings that only this action type has.")
     success_rate = serializers.FloatField(source="get_success_rate", read_only=True, help_text="Percent.")
 
     class Meta:
@@ -61,6 +62,7 @@ class ActionSerializer(serializers.ModelSerializer[WorkflowAction]):
             "webhook_secret_set",
             "conditions",
             "update_booking_fields",
+            "config",
             "is_active",
             "disabled_reason",
             *STATISTICS,
