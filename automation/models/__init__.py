@@ -1,6 +1,7 @@
 """Weir's rows: the truth. One file per model."""
 
 from automation.models.alert import Alert, Severity
+from automation.models.audit_log import AuditAction, AuditLog
 from automation.models.booking import Booking, BookingStatus, new_access_token
 from automation.models.booking_audit_log import BookingAuditLog
 from automation.models.booking_event import PLAN_CHANGED, BookingEvent, Trigger
@@ -21,10 +22,13 @@ from automation.models.workflow_action import OnFailure, Recipient, WorkflowActi
 from automation.models.workflow_draft import WorkflowDraft
 from automation.models.workflow_execution import ENDED_STATUSES, OPEN_STATUSES, ExecutionStatus, WorkflowExecution
 from automation.models.workflow_template import TemplateCategory, WorkflowTemplate
+from automation.models.workflow_trend import WorkflowTrend
 from automation.models.workflow_version import WorkflowVersion
 
 __all__ = [
     "Alert",
+    "AuditAction",
+    "AuditLog",
     "Booking",
     "BookingAuditLog",
     "BookingEvent",
@@ -72,5 +76,6 @@ __all__ = [
     "WorkflowDraft",
     "WorkflowExecution",
     "WorkflowTemplate",
+    "WorkflowTrend",
     "WorkflowVersion",
 ]

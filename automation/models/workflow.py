@@ -41,6 +41,7 @@ class Workflow(ExecutionStatistics):
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True)
     trigger = models.CharField(max_length=30, choices=Trigger)
+    tags = models.JSONField(default=list, blank=True, help_text="Words to find it by, sorted.")
     event_types = models.ManyToManyField("automation.EventType", blank=True, related_name="workflows")
     delay_minutes = models.PositiveIntegerField(default=0)
     is_active = models.BooleanField(default=True)
