@@ -179,10 +179,19 @@ def test_a_recording_whose_start_was_not_heard_of_runs_once(daily: DailyEmulator
     assert [recording.id] == list(daily.recordings)
 
 
-def test_nobody_in_the_room_is_no_recording(daily: DailyEmulator) -> None:
+def test_nobody_in_the_room_is_waited_for(daily: DailyEmulator) -> None:
     video = get_backend()
     video.create_room(RoomSpec(name="talk", recording=True), idempotency_key="1:1")
-    with pytest.raises(VideoRefused, match="hosting a call"):
+    with pytest.raises(ApplicationError, match="hosting a call") as caught, calling():
+        video.start_recording("talk", idempotency_key="1:2")
+    assert (caught.value.type, caught.value.non_retryable) == ("VideoRoomEmpty", False)
+
+
+def test_a_room_that_may_not_be_recorded_is_refused(daily: DailyEmulator) -> None:
+    video = get_backend()
+    video.create_room(RoomSpec(name="talk"), idempotency_key="1:1")
+    daily.join("talk")
+    with pytest.raises(VideoRefused, match="not enabled"):
         video.start_recording("talk", idempotency_key="1:2")
 
 

@@ -29,6 +29,7 @@ from automation.providers.video.base import (
     VideoRecording,
     VideoRefused,
     VideoRoom,
+    VideoRoomEmpty,
 )
 
 SHORT_NAMES = {
@@ -57,6 +58,9 @@ def get_backend(path: str | None = None) -> VideoBackend:
     return _backend(path or settings.VIDEO_BACKEND)
 
 
+_KINDS = (VideoNotFound, VideoRefused, VideoRoomEmpty, VideoFailed)
+
+
 @contextmanager
 def calling() -> Iterator[None]:
     """Turn the provider's errors into what an activity raises: refused is final, failed is tried again, and after as
@@ -66,7 +70,7 @@ def calling() -> Iterator[None]:
     except VideoError as error:
         raise ApplicationError(
             error.message,
-            type=next(cls.__name__ for cls in (VideoNotFound, VideoRefused, VideoFailed) if isinstance(error, cls)),
+            type=next(cls.__name__ for cls in _KINDS if isinstance(error, cls)),
             non_retryable=isinstance(error, VideoRefused),
             next_retry_delay=error.retry_after,
         ) from error
@@ -89,6 +93,7 @@ __all__ = [
     "VideoRecording",
     "VideoRefused",
     "VideoRoom",
+    "VideoRoomEmpty",
     "calling",
     "get_backend",
 ]

@@ -43,6 +43,13 @@ class VideoNotFound(VideoRefused):
     status: ClassVar[int] = 404
 
 
+class VideoRoomEmpty(VideoFailed):
+    """Nobody is in the room yet, so there is nothing to record."""
+
+    code: ClassVar[str] = "video_room_empty"
+    status: ClassVar[int] = 409
+
+
 class RecordingStatus(StrEnum):
     """`CANCELED` is spelled as Daily spells it."""
 
@@ -139,7 +146,8 @@ class VideoBackend(ABC):
 
     @abstractmethod
     def start_recording(self, room_name: str, *, idempotency_key: str) -> VideoRecording:
-        """Record the call that runs in a room; the recording that is in progress, where one is."""
+        """Record the call that runs in a room; the recording that is in progress, where one is. Raises VideoRoomEmpty
+        where nobody is there."""
 
     @abstractmethod
     def stop_recording(self, room_name: str, *, idempotency_key: str) -> bool:

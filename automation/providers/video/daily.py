@@ -33,6 +33,7 @@ from automation.providers.video.base import (
     VideoRecording,
     VideoRefused,
     VideoRoom,
+    VideoRoomEmpty,
 )
 
 PAGE = 100
@@ -41,6 +42,7 @@ MAX_BODY = 4 * 1024 * 1024
 """Bytes of an answer: a page of a hundred rooms with all their properties fits many times."""
 
 LONGEST_LINK = timedelta(hours=12)
+EMPTY = "hosting a call"
 RETRIED = frozenset((408, 425, 429))
 
 
@@ -127,7 +129,8 @@ class DailyBackend(VideoBackend):
             if recording.status == RecordingStatus.IN_PROGRESS:
                 return recording
         if refusal is not None:
-            raise refusal
+            # Daily's `error` does not tell this refusal from others; only its text does.
+            raise VideoRoomEmpty(refusal.message) if EMPTY in refusal.message else refusal
         raise VideoFailed(f"Daily has started a recording of {room_name!r} and does not list it yet.")
 
     def stop_recording(self, room_name: str, *, idempotency_key: str) -> bool:

@@ -1,0 +1,1 @@
+"""Live streams in video rooms: set up, recorded, cleaned up."""
