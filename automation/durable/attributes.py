@@ -136,7 +136,7 @@ class TypedSearchAttributes(Collection[SearchAttributePair[Any]]):
 
     def get(self, key: SearchAttributeKey[Value], default: Any = None) -> Any:
         """The value, or `default`."""
-        return self[key] if key in self else default
+        return self[key] if key.name in self._values else default
 
     def updated(self, *search_attributes: SearchAttributePair[Any]) -> TypedSearchAttributes:
         """A copy with these set."""
@@ -153,13 +153,15 @@ def to_row(attributes: TypedSearchAttributes | Mapping[str, Any] | None) -> dict
     if not attributes:
         return None
     if isinstance(attributes, TypedSearchAttributes):
-        values = {pair.key.name: pair.value for pair in attributes}
-    else:
-        values = {
-            name: value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
-            for name, value in attributes.items()
-        }
-    return {name: plain(name, value) for name, value in values.items()}
+        return {pair.key.name: plain(pair.key.name, pair.value) for pair in attributes}
+    return {name: untyped_value(name, value) for name, value in attributes.items()}
+
+
+def untyped_value(name: str, values: Any) -> Any:
+    """The value of the untyped form: one stands for itself, none for None."""
+    if isinstance(values, list | tuple):
+        values = None if not values else values[0] if len(values) == 1 else values
+    return plain(name, values)
 
 
 def plain(name: str, value: Any) -> Any:

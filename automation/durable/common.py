@@ -10,13 +10,27 @@ from datetime import timedelta
 from typing import Any
 
 from automation.durable.attributes import (
-    SearchAttributeIndexedValueType as SearchAttributeIndexedValueType,
+    SearchAttributeIndexedValueType,
+    SearchAttributeKey,
+    SearchAttributePair,
+    SearchAttributes,
+    SearchAttributeUpdate,
+    TypedSearchAttributes,
 )
-from automation.durable.attributes import SearchAttributeKey as SearchAttributeKey
-from automation.durable.attributes import SearchAttributePair as SearchAttributePair
-from automation.durable.attributes import SearchAttributes as SearchAttributes
-from automation.durable.attributes import SearchAttributeUpdate as SearchAttributeUpdate
-from automation.durable.attributes import TypedSearchAttributes as TypedSearchAttributes
+
+__all__ = [
+    "Priority",
+    "RawValue",
+    "RetryPolicy",
+    "SearchAttributeIndexedValueType",
+    "SearchAttributeKey",
+    "SearchAttributePair",
+    "SearchAttributeUpdate",
+    "SearchAttributes",
+    "TypedSearchAttributes",
+    "WorkflowIDConflictPolicy",
+    "WorkflowIDReusePolicy",
+]
 
 
 @dataclass(frozen=True)

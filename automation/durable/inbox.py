@@ -1,0 +1,156 @@
+"""The inbox: rows that come to an execution from outside, with a negative `seq`, in the order of their coming.
+
+They are written under the execution's lock, so the order is one for everybody. Whether one came before the execution
+began is told by the lock as well, and written with it: those are handled before the code's first line (replay must know
+them from one that came right after).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import uuid
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from automation import clock
+from automation.durable import canvas, gathering, payloads, states
+from automation.durable.postgres import Hot
+from automation.durable.records import StepRecord
+from automation.models import OPEN_STATUSES, ExecutionStatus, ExecutionStep, StepKind, StepStatus, WorkflowExecution
+
+RECEIVING = (*OPEN_STATUSES, ExecutionStatus.PARKED, ExecutionStatus.DEAD_LETTER)
+"""An execution in one of these takes messages; where it waits for a person, they wait with it."""
+
+
+class Delivered(NamedTuple):
+    """A message that has been put into an inbox; `seq` is negative. `epoch`: the execution's at that moment. Whoever
+    takes it over at a later one reads the message."""
+
+    seq: int
+    epoch: int
+    queue: str
+    priority: int
+    wakes: bool
+
+
+@functools.lru_cache(maxsize=1024)
+def options(*, early: bool, update_id: str = "", key: str = "") -> str:
+    """What stands in a message's options. key: the same however often it is delivered."""
+    data: dict[str, object] = {"early": True} if early else {}
+    if update_id:
+        data["id"] = update_id
+    if key:
+        data["key"] = key
+    return payloads.encode(data) if data else ""
+
+
+def update_id(text: str) -> str:
+    """The id of an update, from its options."""
+    return str((payloads.decode(text) or {}).get("id", ""))
+
+
+def came_early(step: StepRecord) -> bool:
+    """Whether a message came before its execution began."""
+    return step.seq < 0 and step.options.startswith('{"early"')
+
+
+def put(
+    row: WorkflowExecution,
+    kind: str,
+    name: str,
+    text: str,
+    now: dt.datetime,
+    *,
+    update_id: str = "",
+    key: str = "",
+) -> int:
+    """Put a message into the inbox of an execution that is locked, and wake it after commit; returns its seq."""
+    early = row.started_at is None
+    row.inbox_seq += 1
+    waits = kind == StepKind.UPDATE  # for its answer
+    ExecutionStep.objects.create(
+        execution=row,
+        seq=-row.inbox_seq,
+        kind=kind,
+        name=name,
+        status=StepStatus.PENDING if waits else StepStatus.COMPLETED,
+        options=options(early=early, update_id=update_id, key=key),
+        input=text,
+        created_at=now,
+        completed_at=None if waits else now,
+    )
+    wakes = not early and row.status in OPEN_STATUSES
+    changes: dict[str, object] = {"inbox_seq": row.inbox_seq}
+    if wakes:
+        changes["due"] = now + dt.timedelta(seconds=settings.DURABLE_REPUBLISH_MIN)
+    WorkflowExecution.objects.filter(id=row.id).update(**changes)
+    _wake(row.id, Delivered(-row.inbox_seq, row.epoch, row.queue, row.priority, wakes))
+    return -row.inbox_seq
+
+
+def signal(execution: uuid.UUID, name: str, text: str) -> Delivered | None:
+    """Put a signal into an execution's inbox and wake it after commit; None when it has ended, or there is none."""
+    now = clock.now()
+    if connection.vendor != "postgresql":
+        return _signal_portably(execution, name, text, now)
+    delivered = _signal_in_one(execution, name, text, now)
+    if delivered is not None:
+        _wake(execution, delivered)
+    return delivered
+
+
+def _signal_portably(execution: uuid.UUID, name: str, text: str, now: dt.datetime) -> Delivered | None:
+    with transaction.atomic():
+        row = states.lock(execution)
+        if row is None or row.status not in RECEIVING:
+            return None
+        seq = put(row, StepKind.SIGNAL, name, text, now)
+        return Delivered(seq, row.epoch, row.queue, row.priority, row.started_at is not None)
+
+
+_SIGNAL = Hot(
+    "signal",
+    """
+WITH e AS (
+    UPDATE automation_workflowexecution
+    SET inbox_seq = inbox_seq + 1,
+        due = CASE WHEN started_at IS NOT NULL AND status = 'running' THEN $5 ELSE due END
+    WHERE id = $1 AND status IN ('pending', 'running', 'parked', 'dead_letter')
+    RETURNING id, inbox_seq, epoch, queue, priority, started_at IS NULL AS early, status = 'running' AS going
+), s AS (
+    INSERT INTO automation_executionstep (execution_id, seq, kind, name, status, options, input, created_at,
+                                          completed_at)
+    SELECT id, -inbox_seq, 'signal', $2, 'completed', CASE WHEN early THEN '{"early":true}' ELSE '' END, $3, $4, $4
+    FROM e
+)
+SELECT inbox_seq, epoch, queue, priority, going AND NOT early FROM e
+""",
+)
+
+
+def _signal_in_one(execution: uuid.UUID, name: str, text: str, now: dt.datetime) -> Delivered | None:
+    due = now + dt.timedelta(seconds=settings.DURABLE_REPUBLISH_MIN)
+    rows = _SIGNAL.rows(execution, name, text, now, due)
+    if not rows:
+        return None
+    seq, epoch, queue, priority, wakes = rows[0]
+    return Delivered(-int(seq or 0), int(epoch or 0), queue or "", int(priority or 0), wakes == "t")
+
+
+def _wake(execution: uuid.UUID, delivered: Delivered) -> None:
+    """Have the message read, after commit. What comes in quick succession is read together: with its epoch, a message
+    that comes when somebody has taken the execution over since does nothing."""
+    if delivered.wakes:
+        transaction.on_commit(
+            lambda: _gathering.add([(execution, delivered.epoch)], delivered.queue, delivered.priority)
+        )
+
+
+def _send(batch: gathering.Batch, queue: str, priority: int) -> None:
+    canvas.visit(list(dict.fromkeys(batch)), queue, priority=priority)
+
+
+_gathering = gathering.start(_send)
