@@ -14,6 +14,7 @@ from automation.api.views.event_types import EventTypeViewSet
 from automation.api.views.executions import ExecutionViewSet, StepsView
 from automation.api.views.health import HealthView
 from automation.api.views.reference import ActionTypesView, ContextFieldsView
+from automation.api.views.trials import TestView, ValidateView
 from automation.api.views.workflows import ActionsView, ActionView, WorkflowViewSet
 
 app_name = "api"
@@ -30,6 +31,8 @@ urlpatterns = [
     path("workflows/context-fields/", ContextFieldsView.as_view(), name="context-fields"),
     path("workflows/action-types/", ActionTypesView.as_view(), name="action-types"),
     path("workflows/<uuid:pk>/actions/", ActionsView.as_view(), name="workflow-actions"),
+    path("workflows/<uuid:pk>/test/", TestView.as_view(), name="workflow-test"),
+    path("workflows/<uuid:pk>/validate/", ValidateView.as_view(), name="workflow-validate"),
     path("workflows/actions/<uuid:pk>/", ActionView.as_view(), name="workflow-action"),
     path("executions/<uuid:pk>/steps/", StepsView.as_view(), name="execution-steps"),
     path("health/", HealthView.as_view(), name="health"),

@@ -180,13 +180,13 @@ def _variables(
     places = [event_type.get("event_type_location_type") for event_type in event_types]
     without_link = bool(places) and all(place in _NO_LINK for place in places)
     names = template_fields.get(str(action.get("action_type", "")), ())
-    used = [
+    used: list[tuple[str, str, int | None]] = [
         (f"{here}.{path}", name, line)
         for field in names
-        for path, text in _texts(field, action.get(field))
+        for path, text in texts(field, action.get(field))
         for name, line in templating.variables_of(text).items()
     ]
-    used += [(f"{here}.{path}", name, None) for path, name in _condition_fields("conditions", action.get("conditions"))]
+    used += [(f"{here}.{path}", name, None) for path, name in condition_fields("conditions", action.get("conditions"))]
     for path, name, line in used:
         triggers, reason = _WITHOUT_MEANING.get(name, (frozenset(), ""))
         if trigger in triggers:
@@ -233,7 +233,7 @@ def _asks_for_phone(conditions: Any, without_phone: Mapping[str, Any]) -> bool:
     if not isinstance(conditions, (list, tuple)):
         return False
     return any(
-        any("phone" in name for _, name in _condition_fields("", [group])) and not holds([group], without_phone)
+        any("phone" in name for _, name in condition_fields("", [group])) and not holds([group], without_phone)
         for group in conditions
     )
 
@@ -258,18 +258,19 @@ def _repeated(index: int, action: Mapping[str, Any], seen: dict[tuple[Any, ...],
     seen.setdefault(key, index)
 
 
-def _texts(path: str, value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
+def texts(path: str, value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Every text in a value of JSON's types, with its path."""
     if isinstance(value, str):
         yield path, value
     elif depth < 20 and isinstance(value, Mapping):
         for name, item in value.items():
-            yield from _texts(f"{path}.{name}", item, depth + 1)
+            yield from texts(f"{path}.{name}", item, depth + 1)
     elif depth < 20 and isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from _texts(f"{path}[{index}]", item, depth + 1)
+            yield from texts(f"{path}[{index}]", item, depth + 1)
 
 
-def _condition_fields(path: str, members: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
+def condition_fields(path: str, members: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
     """The fields that conditions read, with the rule's place."""
     if depth > 20 or not isinstance(members, (list, tuple)):
         return
@@ -278,7 +279,7 @@ def _condition_fields(path: str, members: Any, depth: int = 0) -> Iterator[tuple
         if not isinstance(member, Mapping):
             continue
         if "rules" in member:
-            yield from _condition_fields(f"{here}.rules", member["rules"], depth + 1)
+            yield from condition_fields(f"{here}.rules", member["rules"], depth + 1)
             continue
         if isinstance(member.get("field"), str):
             yield here, member["field"]

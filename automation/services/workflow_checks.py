@@ -12,6 +12,9 @@ from automation.models import Workflow
 Problems = dict[str, list[str]]
 """{`actions[1].conditions[0].rules[2].field`: [what is wrong, and what would be right]}."""
 
+TEMPLATE_KINDS = ("template", "html", "json")
+"""The kinds of an action type's fields whose texts are templates."""
+
 
 def check_action(data: Mapping[str, Any], place: str = "") -> Problems:
     """What is wrong with one action: its type, and its configuration as that type sees it. Warnings do not count.
@@ -48,3 +51,8 @@ def check_name(organizer_id: int, name: str, workflow: Workflow | None = None) -
     if workflow is not None:
         others = others.exclude(pk=workflow.pk)
     return {"name": [f"Another workflow of yours is named {name!r}."]} if others.exists() else {}
+
+
+def template_fields() -> dict[str, list[str]]:
+    """By action type, the names of its fields whose texts are templates."""
+    return {kind.name: [item.name for item in kind.fields if item.kind in TEMPLATE_KINDS] for kind in registry.types()}

@@ -43,6 +43,8 @@ def test_it_is_valid_and_complete(document: dict[str, Any]) -> None:
         "workflows/",
         "workflows/{id}/",
         "workflows/{id}/actions/",
+        "workflows/{id}/test/",
+        "workflows/{id}/validate/",
         "workflows/action-types/",
         "workflows/actions/{id}/",
         "workflows/context-fields/",
