@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db.models import F
 
@@ -40,13 +41,21 @@ class Draft:
 
 
 def find_or_create(invocation: Invocation, channel: Channel, drafts: Iterable[Draft]) -> dict[str, NotificationLog]:
-    """This step's rows by recipient; a row that exists stays as it is, its subject and body too."""
+    """This action's rows by recipient: see `rows_of`."""
+    organizer_id = invocation.booking.organizer_id
+    return rows_of(invocation.execution_id, invocation.step_seq, channel, drafts, organizer_id)
+
+
+def rows_of(
+    execution_id: UUID, step_seq: int, channel: Channel, drafts: Iterable[Draft], organizer_id: int | None = None
+) -> dict[str, NotificationLog]:
+    """A step's rows by recipient; a row that exists stays as it is, its subject and body too."""
     NotificationLog.objects.bulk_create(
         [
             NotificationLog(
-                organizer_id=invocation.booking.organizer_id,
-                execution_id=invocation.execution_id,
-                step_seq=invocation.step_seq,
+                organizer_id=organizer_id,
+                execution_id=execution_id,
+                step_seq=step_seq,
                 channel=channel,
                 recipient=recipient_key(draft.recipient),
                 subject=draft.subject,
@@ -56,9 +65,7 @@ def find_or_create(invocation: Invocation, channel: Channel, drafts: Iterable[Dr
         ],
         ignore_conflicts=True,  # two attempts at once: the first one's row stands
     )
-    rows = NotificationLog.objects.filter(
-        execution_id=invocation.execution_id, step_seq=invocation.step_seq, channel=channel
-    )
+    rows = NotificationLog.objects.filter(execution_id=execution_id, step_seq=step_seq, channel=channel)
     return {row.recipient: row for row in rows}
 
 

@@ -14,6 +14,7 @@ import re
 import smtplib
 from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parseaddr
 from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
@@ -49,7 +50,7 @@ class Email:
     """One message to one address. `html` is a whole document or a fragment; empty for a message of text only.
 
     `idempotency_key` and the recipient make the Message-ID, the same for every attempt, so that a mailbox can drop
-    the copy that a lost answer leads to.
+    the copy that a lost answer leads to. `from_email` is settings.DEFAULT_FROM_EMAIL where empty.
     """
 
     to: str
@@ -59,6 +60,7 @@ class Email:
     idempotency_key: str
     reply_to: str = ""
     unsubscribe_url: str = ""
+    from_email: str = ""
 
     @property
     def message_id(self) -> str:
@@ -78,7 +80,8 @@ def canonical(text: str) -> str:
 
 def build(email: Email) -> EmailMultiAlternatives:
     """The message as it goes out. Raises EmailRefused for an address that is none."""
-    for name, address in (("to", email.to), ("reply_to", email.reply_to)):
+    sender = parseaddr(email.from_email)[1] if email.from_email else ""
+    for name, address in (("to", email.to), ("reply_to", email.reply_to), ("from_email", sender)):
         try:
             if address or name == "to":
                 validate_email(address)
@@ -91,6 +94,7 @@ def build(email: Email) -> EmailMultiAlternatives:
     message = EmailMultiAlternatives(
         subject=one_line(email.subject),
         body=canonical(email.text),
+        from_email=one_line(email.from_email) or None,
         to=[email.to],
         reply_to=[email.reply_to] if email.reply_to else None,
         headers=headers,

@@ -6,6 +6,7 @@ from automation.domains.payment.models.earnings import (
     EarningKind,
     Payout,
     PayoutAccount,
+    PayoutKind,
     PayoutStatus,
 )
 from automation.domains.payment.models.ledger import LedgerEntry, LedgerLine
@@ -48,6 +49,7 @@ __all__ = [
     "PaymentStatus",
     "Payout",
     "PayoutAccount",
+    "PayoutKind",
     "PayoutStatus",
     "Refund",
     "RefundStatus",

@@ -67,10 +67,16 @@ class PayoutStatus(models.TextChoices):
     REFUSED = "refused", "Refused"
 
 
+class PayoutKind(models.TextChoices):
+    EARNINGS = "earnings", "Earnings"
+    PACKAGE = "package", "Share of a package"
+
+
 class Payout(models.Model):
     """A transfer of earnings. While it is pending, the earnings it is made of belong to it, and a practitioner has no
-    second one in that currency."""
+    second one in that currency, shares of packages apart."""
 
+    kind = models.CharField(max_length=20, choices=PayoutKind, default=PayoutKind.EARNINGS)
     practitioner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="payouts")
     amount = money_field()
     currency = currency_field()
@@ -87,7 +93,9 @@ class Payout(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="payout_amount_positive"),
             models.UniqueConstraint(
-                fields=["practitioner", "currency"], condition=Q(status="pending"), name="payout_one_pending"
+                fields=["practitioner", "currency"],
+                condition=Q(status="pending", kind="earnings"),
+                name="payout_one_pending",
             ),
         ]
 

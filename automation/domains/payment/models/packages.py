@@ -5,11 +5,10 @@ from __future__ import annotations
 from django.conf import settings
 from django.core.validators import MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 
 from automation import clock
-from automation.domains.payment.models.earnings import Commission, Earning
-from automation.domains.payment.models.fields import currency_field, key_field, money_field
+from automation.domains.payment.models.earnings import Commission, Payout
 from automation.domains.payment.models.payments import Payment
 
 
@@ -65,23 +64,15 @@ class PackagePayout(models.Model):
     package = models.ForeignKey(Package, models.PROTECT, related_name="payouts")
     sessions_completed = models.PositiveIntegerField()
     commission = models.OneToOneField(Commission, models.PROTECT, related_name="package_payout")
-    earning = models.OneToOneField(Earning, models.PROTECT, null=True, related_name="package_payout")
-    amount = money_field()
-    currency = currency_field()
-    destination = models.CharField(max_length=255)
-    idempotency_key = key_field()
-    provider_id = models.CharField(max_length=255, blank=True)
+    payout = models.OneToOneField(
+        Payout, models.PROTECT, null=True, related_name="package_payout", help_text="None where all of it was ours."
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
-    paid_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["package", "sessions_completed"]
         constraints = [
             models.UniqueConstraint(fields=["package", "sessions_completed"], name="package_payout_once_per_share"),
-            models.CheckConstraint(condition=Q(amount__gte=0), name="package_payout_not_negative"),
-            models.CheckConstraint(
-                condition=Q(paid_at__isnull=True) | Q(paid_at__gte=F("created_at")), name="package_payout_paid_after"
-            ),
         ]
 
     def __str__(self) -> str:

@@ -1,0 +1,211 @@
+"""Activities that every worker runs, called by name from the workflows of every domain.
+
+A message is a NotificationLog row before it goes out; a step that is tried again finds its row, and sends to nobody who
+got the message. Its idempotency key travels as Message-ID, or to the SMS provider.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db.models import F
+
+from automation import clock
+from automation.actions import deliveries
+from automation.domains.shared.models import Event, Figure, UserProcessing
+from automation.domains.shared.payloads import EmailPayload, UserProcessingPayload
+from automation.durable import activity
+from automation.durable.base import monitored_activity, transactional_activity
+from automation.durable.exceptions import ApplicationError
+from automation.models import Channel, NotificationStatus, User
+from automation.providers import email as mail
+from automation.providers.sms import BadPhone, SmsFailed, SmsMessage, SmsRefused, parse_phone
+from automation.providers.sms import send_sms as send_text
+
+Answer = dict[str, Any]
+
+
+# -- messages ----------------------------------------------------------------------------------------------------------
+
+
+@activity.defn(name="send_email")
+@monitored_activity(name="send_email")
+def send_email(to: str, subject: str, body: str, html: str = "", reply_to: str = "") -> Answer:
+    """One email to one address. status "sent", or "already_sent" by an earlier attempt; `message_id`.
+
+    Raises ApplicationError: RecipientRefused is final, DeliveryFailed is not.
+    """
+    return _email(to, subject, body, html=html, reply_to=reply_to)
+
+
+@activity.defn(name="send_email_activity")
+@monitored_activity(name="send_email_activity")
+async def send_email_activity(payload: EmailPayload) -> Answer:
+    """`send_email` for code that calls it with one payload, also outside of a workflow."""
+    send = sync_to_async(_email)
+    return await send(payload.to, payload.subject, payload.body, from_email=payload.from_email or "")
+
+
+@activity.defn(name="send_sms")
+@monitored_activity(name="send_sms")
+def send_sms(to: str, message: str, timezone: str = "") -> Answer:
+    """One SMS to one number, which may lack its country code where the time zone tells the country.
+
+    Raises ApplicationError: BadPhone and RecipientRefused are final, DeliveryFailed is not.
+    """
+    try:
+        number = parse_phone(to, timezone).e164
+    except BadPhone as error:
+        raise ApplicationError(error.message, type="BadPhone", non_retryable=True) from error
+    key = _key()
+    row = _row(Channel.SMS, number, "", message)
+    if row is not None and row.status in deliveries.DONE:
+        return {"status": "already_sent", "to": number, "provider_id": row.provider_id}
+    try:
+        receipt = send_text(SmsMessage(to=number, text=message, idempotency_key=key))
+    except SmsRefused as error:
+        raise _refused(row, error.message) from error
+    except SmsFailed as error:
+        failure = _failed(row, error.message)
+        raise ApplicationError(failure.message, type="DeliveryFailed", next_retry_delay=error.retry_after) from error
+    if row is not None:
+        deliveries.mark_sent(row, receipt.provider_id)
+    return {"status": "sent", "to": number, "provider_id": receipt.provider_id}
+
+
+def _email(to: str, subject: str, body: str, *, html: str = "", reply_to: str = "", from_email: str = "") -> Answer:
+    message = mail.Email(
+        to=to, subject=subject, text=body, html=html, reply_to=reply_to, from_email=from_email, idempotency_key=_key()
+    )
+    row = _row(Channel.EMAIL, to, mail.one_line(subject), body)
+    if row is not None and row.status in deliveries.DONE:
+        return {"status": "already_sent", "to": to, "message_id": row.provider_id}
+    try:
+        message_id = mail.send(message)
+    except mail.EmailRefused as error:
+        raise _refused(row, error.message) from error
+    except mail.EmailFailed as error:
+        raise _failed(row, error.message) from error
+    if row is not None:
+        deliveries.mark_sent(row, message_id)
+    return {"status": "sent", "to": to, "message_id": message_id}
+
+
+def _key() -> str:
+    """The step's; outside of a workflow every call is a message of its own."""
+    return activity.info().idempotency_key if activity.in_activity() else uuid.uuid4().hex
+
+
+def _row(channel: Channel, to: str, subject: str, body: str) -> Any:
+    """This step's row; None outside of an execution."""
+    execution = _execution()
+    if execution is None:
+        return None
+    rows = deliveries.rows_of(execution, activity.info().seq, channel, [deliveries.Draft(to, subject, body)])
+    return rows[deliveries.recipient_key(to)]
+
+
+def _execution() -> uuid.UUID | None:
+    """The execution at work; an activity that is run by itself, in a test, has none."""
+    found = activity.info().execution_id if activity.in_activity() else None
+    return found if found is not None and found.int else None
+
+
+def _refused(row: Any, message: str) -> ApplicationError:
+    if row is not None:
+        deliveries.mark(row, NotificationStatus.BOUNCED, message)
+    return ApplicationError(message, type="RecipientRefused", non_retryable=True)
+
+
+def _failed(row: Any, message: str) -> ApplicationError:
+    if row is not None:
+        deliveries.mark(row, NotificationStatus.FAILED, message)
+    return ApplicationError(message, type="DeliveryFailed")
+
+
+# -- events and figures ------------------------------------------------------------------------------------------------
+
+
+@activity.defn(name="log_event")
+@monitored_activity(name="log_event")
+@transactional_activity
+def log_event(name: str, data: dict[str, Any] | None = None) -> Answer:
+    """Write down that something has happened, exactly once."""
+    info = activity.info()
+    event, _ = Event.objects.get_or_create(
+        key=info.idempotency_key, defaults={"name": name, "data": data or {}, "execution_id": _execution()}
+    )
+    return {"event_id": event.pk, "name": event.name}
+
+
+@activity.defn(name="update_analytics")
+@monitored_activity(name="update_analytics")
+@transactional_activity
+def update_analytics(name: str, value: Decimal = Decimal(1), dimensions: dict[str, str] | None = None) -> Answer:
+    """Add to today's figure of that name, exactly once; the figure as it is now, as text."""
+    known, made = Event.objects.get_or_create(
+        key=activity.info().idempotency_key,
+        defaults={"name": f"figure:{name}", "data": {"value": str(value)}, "execution_id": _execution()},
+    )
+    where: dict[str, Any] = {"name": name, "day": known.occurred_at.date(), "dimensions": _dimensions(dimensions or {})}
+    figure, _ = Figure.objects.select_for_update().get_or_create(**where)
+    if made:
+        Figure.objects.filter(pk=figure.pk).update(value=F("value") + value)
+        figure.refresh_from_db()
+    return {"name": name, "day": figure.day.isoformat(), "value": str(figure.value)}
+
+
+def _dimensions(found: dict[str, str]) -> str:
+    return ",".join(f"{key}={found[key]}" for key in sorted(found))[:500]
+
+
+# -- users -------------------------------------------------------------------------------------------------------------
+
+
+@activity.defn(name="process_user_activity")
+@monitored_activity(name="process_user_activity")
+@transactional_activity
+def process_user_activity(payload: UserProcessingPayload) -> Answer:
+    """Process a user's record: "process" notes that it was seen, "activate" and "deactivate" switch the account.
+
+    Raises ApplicationError: UserNotFound and BadAction are final.
+    """
+    known = {"process": None, "activate": True, "deactivate": False}
+    if payload.action not in known:
+        raise ApplicationError(
+            f"There is no action {payload.action!r}: expected one of {', '.join(known)}",
+            type="BadAction",
+            non_retryable=True,
+        )
+    user = User.objects.select_for_update().filter(pk=payload.user_id).first()
+    if user is None:
+        raise ApplicationError(f"There is no user {payload.user_id}.", type="UserNotFound", non_retryable=True)
+    active = known[payload.action]
+    if active is not None and user.is_active != active:
+        user.is_active = active
+        user.save(update_fields=["is_active"])
+    row, _ = UserProcessing.objects.get_or_create(
+        key=activity.info().idempotency_key,
+        defaults={"user": user, "action": payload.action, "processed_at": clock.now()},
+    )
+    return {
+        "status": "processed",
+        "user_id": user.pk,
+        "action": row.action,
+        "email": user.email,
+        "processed_at": row.processed_at.isoformat(),
+    }
+
+
+ACTIVITIES: list[Callable[..., Any]] = [
+    send_email,
+    send_sms,
+    log_event,
+    update_analytics,
+    send_email_activity,
+    process_user_activity,
+]
