@@ -7,7 +7,7 @@ import datetime as dt
 from typing import Any
 
 from automation.domains.stream import activities
-from automation.durable import handlers, workflow
+from automation.durable import workflow
 from automation.durable.base import BaseWorkflow, monitored_workflow
 from automation.durable.common import RetryPolicy
 from automation.durable.exceptions import ActivityError, ApplicationError
@@ -155,12 +155,12 @@ class StreamRecordingWorkflow(BaseWorkflow):
                 lambda: self._stop and not stopped, timeout=dt.timedelta(seconds=max(1.0, seconds))
             )
 
-    @handlers.signal
+    @workflow.signal
     def stop(self) -> None:
         """Stop recording before the stream's end."""
         self._stop = True
 
-    @handlers.query
+    @workflow.query
     def status(self) -> dict[str, Any]:
         """`status` (starting, recording, stopping, stored, not_recorded) and `polls`."""
         return dict(self._state)
