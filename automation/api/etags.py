@@ -39,3 +39,15 @@ def check(request: Request, workflow: Workflow) -> None:
             f"The workflow was changed since you read it: If-Match says {wanted[:100]}, it is now at {etag(workflow)}. "
             "Read it again, and repeat your change on what it says now."
         )
+
+
+def check_tag(request: Request, current: str, what: str) -> None:
+    """The same for a thing that has this ETag now: `what` names it in the error."""
+    wanted = request.headers.get("If-Match")
+    if wanted is None or wanted.strip() == "*":
+        return
+    if not set(_TAG.findall(wanted)) & set(_TAG.findall(current)):
+        raise PreconditionFailed(
+            f"The {what} was changed since you read it: If-Match says {wanted[:100]}, it is now at {current}. "
+            "Read it again, and repeat your change on what it says now."
+        )

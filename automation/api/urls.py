@@ -13,8 +13,10 @@ from automation.api.views.bookings import BookingViewSet
 from automation.api.views.event_types import EventTypeViewSet
 from automation.api.views.executions import ExecutionViewSet, StepsView
 from automation.api.views.health import HealthView
+from automation.api.views.insight import BacktestView, DuplicateView, ExecutionSummaryView
 from automation.api.views.reference import ActionTypesView, ContextFieldsView
 from automation.api.views.trials import TestView, ValidateView
+from automation.api.views.versions import DraftView, PublishView, RollBackView, VersionsView, VersionView
 from automation.api.views.workflows import ActionsView, ActionView, WorkflowViewSet
 
 app_name = "api"
@@ -33,6 +35,14 @@ urlpatterns = [
     path("workflows/<uuid:pk>/actions/", ActionsView.as_view(), name="workflow-actions"),
     path("workflows/<uuid:pk>/test/", TestView.as_view(), name="workflow-test"),
     path("workflows/<uuid:pk>/validate/", ValidateView.as_view(), name="workflow-validate"),
+    path("workflows/<uuid:pk>/execution-summary/", ExecutionSummaryView.as_view(), name="workflow-execution-summary"),
+    path("workflows/<uuid:pk>/duplicate/", DuplicateView.as_view(), name="workflow-duplicate"),
+    path("workflows/<uuid:pk>/backtest/", BacktestView.as_view(), name="workflow-backtest"),
+    path("workflows/<uuid:pk>/draft/", DraftView.as_view(), name="workflow-draft"),
+    path("workflows/<uuid:pk>/publish/", PublishView.as_view(), name="workflow-publish"),
+    path("workflows/<uuid:pk>/versions/", VersionsView.as_view(), name="workflow-versions"),
+    path("workflows/<uuid:pk>/versions/<int:number>/", VersionView.as_view(), name="workflow-version"),
+    path("workflows/<uuid:pk>/versions/<int:number>/roll-back/", RollBackView.as_view(), name="workflow-roll-back"),
     path("workflows/actions/<uuid:pk>/", ActionView.as_view(), name="workflow-action"),
     path("executions/<uuid:pk>/steps/", StepsView.as_view(), name="execution-steps"),
     path("health/", HealthView.as_view(), name="health"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from automation.durable import failures, payloads
 from automation.models import ExecutionStep, StepStatus, WorkflowExecution
@@ -17,11 +18,26 @@ def execution_log(execution: WorkflowExecution) -> list[dict[str, Any]]:
     it has ended), `conditions` (trace), `rendered`, `recipients`, `response`, `notes`, `error`, `attempts`, `seq`,
     `scheduled_for`, `started_at`, `completed_at` (ISO 8601 or None) and `duration_ms` of the last attempt.
     """
-    version = execution.version
-    snapshot: Mapping[str, Any] = version.snapshot if version is not None else {}
-    actions = {action["id"]: action for action in snapshot.get("actions", [])}
-    steps = ExecutionStep.objects.filter(execution=execution, kind__in=outcomes.ACTION_KINDS).order_by("seq")
-    return [_entry(step, actions.get(outcomes.action_id_of(step), {})) for step in steps]
+    return execution_logs([execution])[execution.pk]
+
+
+def execution_logs(executions: Sequence[WorkflowExecution]) -> dict[UUID, list[dict[str, Any]]]:
+    """`execution_log` of each, by id, in one query where their versions are at hand."""
+    logs: dict[UUID, list[dict[str, Any]]] = {execution.pk: [] for execution in executions}
+    actions: dict[UUID, dict[str, Mapping[str, Any]]] = {}
+    for execution in executions:
+        snapshot: Mapping[str, Any] = execution.version.snapshot if execution.version is not None else {}
+        actions[execution.pk] = {action["id"]: action for action in snapshot.get("actions", [])}
+    steps = ExecutionStep.objects.filter(execution_id__in=logs, kind__in=outcomes.ACTION_KINDS).order_by("seq")
+    for step in steps:
+        own = actions[step.execution_id].get(outcomes.action_id_of(step), {})
+        logs[step.execution_id].append(_entry(step, own))
+    return logs
+
+
+def failure_of(step: ExecutionStep) -> str:
+    """Why a step failed, in a sentence; the empty string where it did not."""
+    return _failure(step.failure)[0] if step.failure else ""
 
 
 def _entry(step: ExecutionStep, action: Mapping[str, Any]) -> dict[str, Any]:
