@@ -13,6 +13,7 @@ from automation import clock
 from automation.models.booking_event import Trigger
 from automation.models.ids import uuid7
 from automation.models.statistics import ExecutionStatistics
+from automation.models.validators import validate_tags
 
 
 class LatePolicy(models.TextChoices):
@@ -41,7 +42,7 @@ class Workflow(ExecutionStatistics):
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True)
     trigger = models.CharField(max_length=30, choices=Trigger)
-    tags = models.JSONField(default=list, blank=True, help_text="Words to find it by, sorted.")
+    tags = models.JSONField(default=list, blank=True, validators=[validate_tags], help_text="Words to find it by.")
     event_types = models.ManyToManyField("automation.EventType", blank=True, related_name="workflows")
     delay_minutes = models.PositiveIntegerField(default=0)
     is_active = models.BooleanField(default=True)

@@ -16,11 +16,11 @@ from django.db import IntegrityError, transaction
 from automation import secrets
 from automation.errors import InvalidInput, NotFound
 from automation.models import EventType, ExecutionStep, User, Workflow, WorkflowAction, WorkflowExecution
-from automation.services import versions, workflow_plans
+from automation.services import audit, tags, versions, workflow_plans
 from automation.services.workflow_checks import check_action, check_actions, check_name
 
 CHUNK = 1_000
-_FIELDS = ("name", "description", "trigger", "delay_minutes", "is_active", "late_policy")
+_FIELDS = ("name", "description", "trigger", "delay_minutes", "is_active", "late_policy", "tags")
 _ACTION_FIELDS = (*(name for name in versions.ACTION_FIELDS if name != "webhook_secret_encrypted"), "disabled_reason")
 
 
@@ -46,10 +46,11 @@ def update(workflow: Workflow, *, by: User | None = None, **changes: Any) -> Wor
     return workflow
 
 
-def delete(workflow: Workflow) -> None:
-    """Delete a workflow with its history; what it has planned is not run."""
+def delete(workflow: Workflow, *, by: User | None = None) -> None:
+    """Delete a workflow with its history; what it has planned is not run. Who did it stays in the audit log."""
     with transaction.atomic():
         row = locked(workflow.pk)
+        _audit(row, before=_audited(row), by=by, deleted=True)
         executions = WorkflowExecution.objects.filter(workflow=row).order_by("pk")
         while ids := list(executions.values_list("pk", flat=True)[:CHUNK]):
             steps = ExecutionStep.objects.filter(execution_id__in=ids)
@@ -65,12 +66,14 @@ def add_action(workflow: Workflow, *, by: User | None = None, **fields: Any) -> 
     """
     with transaction.atomic():
         row = locked(workflow.pk)
+        before = _audited(row)
         last = row.actions.order_by("-order").first()
         action = WorkflowAction(workflow=row, order=0 if last is None else last.order + 1)
         assign_action(action, fields)
         refuse(check_action(data_of(action)))
         action.save()
         _follow_up(row, by)
+        _audit(row, before=before, by=by)
     return action
 
 
@@ -78,6 +81,7 @@ def update_action(action: WorkflowAction, *, by: User | None = None, **changes: 
     """Change what is named. Switched on again, an action forgets why Weir had switched it off."""
     with transaction.atomic():
         workflow = locked(action.workflow_id)
+        before = _audited(workflow)
         row = WorkflowAction.objects.filter(pk=action.pk).first()
         if row is None:
             raise NotFound(f"There is no action {action.pk}.")
@@ -85,6 +89,7 @@ def update_action(action: WorkflowAction, *, by: User | None = None, **changes: 
         refuse(check_action(data_of(row)))
         row.save()
         _follow_up(workflow, by)
+        _audit(workflow, before=before, by=by)
     action.refresh_from_db()
     return action
 
@@ -93,14 +98,17 @@ def remove_action(action: WorkflowAction, *, by: User | None = None) -> None:
     """Delete an action. Executions that have begun still run it: they run the version they started with."""
     with transaction.atomic():
         workflow = locked(action.workflow_id)
+        before = _audited(workflow)
         action.delete()
         _follow_up(workflow, by)
+        _audit(workflow, before=before, by=by)
 
 
 def reorder(workflow: Workflow, orders: Mapping[UUID, int], *, by: User | None = None) -> Workflow:
     """Give actions, by id, new orders; equal ones run in parallel. Raises InvalidInput for a stranger's action."""
     with transaction.atomic():
         row = locked(workflow.pk)
+        before = _audited(row)
         actions = {action.pk: action for action in row.actions.all()}
         if unknown := [str(id_) for id_ in orders if id_ not in actions]:
             raise InvalidInput(
@@ -111,6 +119,7 @@ def reorder(workflow: Workflow, orders: Mapping[UUID, int], *, by: User | None =
             actions[id_].order = order
         WorkflowAction.objects.bulk_update(actions.values(), ["order"])
         _follow_up(row, by)
+        _audit(row, before=before, by=by)
     workflow.refresh_from_db()
     return workflow
 
@@ -118,6 +127,7 @@ def reorder(workflow: Workflow, orders: Mapping[UUID, int], *, by: User | None =
 def _save(workflow: Workflow, fields: Mapping[str, Any], by: User | None) -> Workflow:
     new = workflow._state.adding
     was_active = not new and workflow.is_active
+    before = None if new else _audited(workflow)
     unknown = sorted(set(fields) - {*_FIELDS, "event_types", "actions"})
     if unknown:
         raise InvalidInput("The workflow has unknown fields.", {name: ["No such field."] for name in unknown})
@@ -125,6 +135,8 @@ def _save(workflow: Workflow, fields: Mapping[str, Any], by: User | None) -> Wor
         if name in fields:
             setattr(workflow, name, fields[name])
     problems = field_problems(workflow)
+    if "tags" in fields and "tags" not in problems:
+        workflow.tags = tags.normal(workflow.tags)
     actions: list[WorkflowAction] | None = None
     if "actions" in fields:
         actions = _actions(workflow, fields["actions"], problems)
@@ -146,6 +158,7 @@ def _save(workflow: Workflow, fields: Mapping[str, Any], by: User | None) -> Wor
             for action in actions:
                 action.save(force_insert=action._state.adding)  # a given id takes over nobody else's row
         _follow_up(workflow, by)
+        _audit(workflow, before=before, by=by)
         if was_active and not workflow.is_active:
             workflow_plans.stop_planned(workflow)
     return workflow
@@ -156,6 +169,24 @@ def _follow_up(workflow: Workflow, by: User | None) -> None:
     workflow.save(update_fields=["updated_at"])  # an edit of an action is one of the workflow
     versions.publish(workflow, by)
     workflow_plans.mark([workflow.pk])
+
+
+def _audited(workflow: Workflow) -> dict[str, Any]:
+    """What the audit log compares: the workflow as its version holds it, and what no version does."""
+    content = versions.snapshot(workflow)
+    return {**content, "is_active": workflow.is_active, "tags": workflow.tags}
+
+
+def _audit(workflow: Workflow, *, before: dict[str, Any] | None, by: User | None, deleted: bool = False) -> None:
+    audit.record(
+        "workflow",
+        workflow.pk,
+        organizer_id=workflow.organizer_id,
+        actor=by,
+        name=workflow.name,
+        before=before,
+        after=None if deleted else _audited(workflow),
+    )
 
 
 def field_problems(workflow: Workflow) -> dict[str, list[str]]:
