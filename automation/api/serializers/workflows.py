@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from automation.api.serializers.fields import ConditionsField, EventTypesField, ObjectField
 from automation.models import Workflow, WorkflowAction
+from automation.models.validators import MAX_TAG_LENGTH, MAX_TAGS
 
 MAX_DELAY = 5 * 366 * 24 * 60
 """Minutes: five years, which keeps planned times inside the calendar."""
@@ -93,12 +94,15 @@ class WorkflowSerializer(serializers.ModelSerializer[Workflow]):
 
     event_types = EventTypesField(required=False, help_text="Empty: all of the organizer's event types.")
     delay_minutes = serializers.IntegerField(min_value=0, max_value=MAX_DELAY, required=False)
+    tags = serializers.ListField(
+        child=serializers.CharField(max_length=MAX_TAG_LENGTH), required=False, max_length=MAX_TAGS
+    )
     actions = NestedActionSerializer(many=True, required=False, max_length=MAX_ACTIONS)  # type: ignore[call-arg]
     success_rate = serializers.FloatField(source="get_success_rate", read_only=True, help_text="Percent.")
 
     class Meta:
         model = Workflow
-        fields = (
+        fields: tuple[str, ...] = (
             "id",
             "organizer",
             "name",
@@ -108,11 +112,12 @@ class WorkflowSerializer(serializers.ModelSerializer[Workflow]):
             "delay_minutes",
             "late_policy",
             "is_active",
+            "tags",
             "version",
             "actions",
             *STATISTICS,
             "created_at",
             "updated_at",
         )
-        read_only_fields = ("id", "organizer", "version", *STATISTICS, "created_at", "updated_at")
+        read_only_fields: tuple[str, ...] = ("id", "organizer", "version", *STATISTICS, "created_at", "updated_at")
         validators: list[Any] = []  # the name is checked by the service, which knows the organizer

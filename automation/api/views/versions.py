@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -203,7 +204,7 @@ class VersionView(_VersionsOfOne):
         return Response(VersionDetailSerializer(version, context=context).data)
 
 
-def publication(found: Publication, context: dict[str, Any]) -> Response:
+def publication(found: Publication, context: Mapping[str, Any]) -> Response:
     context = {**context, "before": _snapshots_before([found.version])}
     return Response(
         {
@@ -233,7 +234,8 @@ def _against(workflow: Workflow, version: WorkflowVersion, against: str) -> dict
         case "draft":
             return publishing.content_of(workflow, draft=True)
     if against.isascii() and against.isdigit() and len(against) < 10:
-        return publishing.version_of(workflow, int(against)).snapshot
+        found: dict[str, Any] = publishing.version_of(workflow, int(against)).snapshot
+        return found
     raise InvalidInput(
         "There is nothing of that name to compare with.",
         {"against": [f"{against[:50]!r} is none of previous, live, draft, or a version's number."]},
