@@ -79,7 +79,7 @@ def _step(action: PlannedAction) -> workflow.Step:
         ActionCall(action_id=action.id),
         start_delay=timedelta(minutes=action.delay_minutes) if action.delay_minutes else None,
         start_to_close_timeout=kind.timeout,
-        retry_policy=kind.retry_policy,
+        retry_policy=kind.step_policy,
         stop_on_failure=action.stop_on_failure,
         summary=action.name,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from typing import Never, TypeVar
 from urllib.parse import urlsplit
@@ -92,3 +93,14 @@ def choice(name: str, default: str, options: tuple[str, ...]) -> str:
         return raw
 
     return _read(name, default, parse, "one of " + ", ".join(options))
+
+
+def rate(name: str, default: str) -> str:
+    """Something per time, such as '60/min' (s, min, h or d), or 'off'."""
+
+    def parse(raw: str) -> str:
+        if not re.fullmatch(r"off|[1-9][0-9]{0,8}/(s|sec|second|m|min|minute|h|hour|d|day)", raw):
+            raise ValueError(raw)
+        return raw
+
+    return _read(name, default, parse, "a rate such as '60/min' (s, min, h or d), or 'off'")

@@ -5,7 +5,6 @@ Unset, the project runs on its embedded defaults: SQLite under var/, and the Red
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -200,8 +199,21 @@ DAILY_API_KEY = env.text("DAILY_API_KEY")
 DAILY_API_URL = env.url("DAILY_API_URL", "https://api.daily.co/v1", ("http", "https"))
 WEBHOOK_ALLOWED_HOSTS = env.words("WEBHOOK_ALLOWED_HOSTS", [])  # host or host:port that may be private or loopback
 WEBHOOK_TIMEOUT = env.seconds("WEBHOOK_TIMEOUT", 10.0, low=0.1)
+# Outbound calls of actions, by organizer and host: after so many failures in a row they wait (0: never), and one call a
+# pause, doubling from the first to the longest, tries whether the other end is back. None waits longer than the hold.
+OUTBOUND_BREAKER_FAILURES = env.integer("OUTBOUND_BREAKER_FAILURES", 5)
+OUTBOUND_BREAKER_PAUSE = env.seconds("OUTBOUND_BREAKER_PAUSE", 30.0, low=0.1)
+OUTBOUND_BREAKER_LONGEST = env.seconds("OUTBOUND_BREAKER_LONGEST", 600.0, low=0.1)
+OUTBOUND_HOLD = env.seconds("OUTBOUND_HOLD", 3 * 86_400.0, low=1.0, high=90 * 86_400.0)
+# How many calls an organizer makes at most, to one host and to all; a host can be given a rate of its own.
+OUTBOUND_RATE_HOST = env.rate("OUTBOUND_RATE_HOST", "off")
+OUTBOUND_RATE_ORGANIZER = env.rate("OUTBOUND_RATE_ORGANIZER", "off")
 # Fernet keys (comma-separated, newest first) that encrypt secrets at rest; derived from SECRET_KEY where unset.
 ENCRYPTION_KEYS = env.words("ENCRYPTION_KEYS", [])
+# The same for payloads (inputs, results, heartbeat details, failures), which are plain JSON where no key is set.
+# PAYLOAD_CODEC: another codec's dotted path; "off" seals nothing new and opens what is sealed.
+PAYLOAD_KEYS = env.words("PAYLOAD_KEYS", [])
+PAYLOAD_CODEC = env.text("PAYLOAD_CODEC")
 
 # --- Operations -------------------------------------------------------------------------------------------------------
 
@@ -216,11 +228,8 @@ OPS_RUNNERS = env.words("OPS_RUNNERS", [])
 # --- API --------------------------------------------------------------------------------------------------------------
 
 # Requests per user and per anonymous address, in each web process; "off" lifts the limit.
-API_THROTTLE_USER = env.text("API_THROTTLE_USER", "1200/min")
-API_THROTTLE_ANON = env.text("API_THROTTLE_ANON", "60/min")
-for _name, _rate in (("API_THROTTLE_USER", API_THROTTLE_USER), ("API_THROTTLE_ANON", API_THROTTLE_ANON)):
-    if not re.fullmatch(r"off|[1-9][0-9]{0,8}/(s|sec|second|m|min|minute|h|hour|d|day)", _rate):
-        env.fail(_name, _rate, "a rate such as '60/min' (s, min, h or d), or 'off'")
+API_THROTTLE_USER = env.rate("API_THROTTLE_USER", "1200/min")
+API_THROTTLE_ANON = env.rate("API_THROTTLE_ANON", "60/min")
 # Proxies in front that append to X-Forwarded-For; with 0 the address of the connection counts.
 API_PROXIES = env.integer("API_PROXIES", 0, high=10)
 API_MAX_BODY_BYTES = env.integer("API_MAX_BODY_BYTES", 2 * 1024 * 1024, low=1024)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from automation import secrets
 from automation.actions.config import ActionConfig
 from automation.actions.invocation import Invocation
 from automation.actions.report import Report
@@ -89,6 +90,15 @@ class ActionType(ABC):
     timeout: ClassVar[timedelta]
     fields: ClassVar[tuple[ConfigField, ...]]
     transactional: ClassVar[bool] = False
+
+    @property
+    def step_policy(self) -> RetryPolicy:
+        """What the engine goes by. A type that counts its attempts itself gives the engine more of them."""
+        return self.retry_policy
+
+    def check_secret(self, text: str) -> str:
+        """The text as it is stored, encrypted, in the action's secret. Raises InvalidInput."""
+        return secrets.check_webhook_secret(text)
 
     def run(self, invocation: Invocation) -> dict[str, Any]:
         """One attempt. Returns a `Report`'s result; raises `ApplicationError` with the same shape as its details."""
