@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from automation.durable.common import RetryPolicy
+from automation.durable.deferral import Deferred
 from automation.durable.exceptions import (
     ApplicationError,
     CancelledError,
@@ -45,6 +46,9 @@ def decide(
     `deadline` is the end of schedule_to_close: a retry that could only start after it is not tried.
     """
     policy = policy or DEFAULT
+    if isinstance(error, Deferred):
+        late = deadline is not None and now + error.delay >= deadline
+        return GiveUp(RetryState.TIMEOUT) if late else RetryAfter(error.delay)
     if isinstance(error, CancelledError):
         return GiveUp(RetryState.CANCEL_REQUESTED)
     if isinstance(error, TimeoutError) and error.type in (TimeoutType.SCHEDULE_TO_CLOSE, TimeoutType.SCHEDULE_TO_START):

@@ -11,10 +11,12 @@ from automation.models.event_type import EventType, LocationType
 from automation.models.execution_step import ENDED_STEP_STATUSES, ExecutionStep, StepKind, StepStatus
 from automation.models.inbound import InboundBooking, InboundEvent, InboundSource, InboundStatus, SourceKind
 from automation.models.lease import Lease
+from automation.models.notification_event import NotificationEvent
 from automation.models.notification_log import Channel, NotificationLog, NotificationStatus
 from automation.models.notification_preference import NotificationPreference
 from automation.models.payment_operation import PaymentOperation
 from automation.models.provider_record import ProviderRecord
+from automation.models.suppression import Suppression, SuppressionReason
 from automation.models.user import User
 from automation.models.worker_heartbeat import WorkerHeartbeat
 from automation.models.workflow import LatePolicy, Workflow
@@ -53,6 +55,7 @@ __all__ = [
     "Lease",
     "LocationType",
     "new_access_token",
+    "NotificationEvent",
     "NotificationLog",
     "NotificationPreference",
     "NotificationStatus",
@@ -66,6 +69,8 @@ __all__ = [
     "SourceKind",
     "StepKind",
     "StepStatus",
+    "Suppression",
+    "SuppressionReason",
     "TemplateCategory",
     "TestType",
     "Trigger",

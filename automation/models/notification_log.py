@@ -28,7 +28,7 @@ class Channel(models.TextChoices):
 
 
 class NotificationLog(models.Model):
-    """One message to one recipient; written before it is sent."""
+    """One message to one recipient; written before it is sent. `automation.actions.progress` moves its status."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     organizer = models.ForeignKey("automation.User", models.CASCADE, null=True, blank=True, related_name="+")
@@ -36,6 +36,9 @@ class NotificationLog(models.Model):
         "automation.WorkflowExecution", models.SET_NULL, null=True, blank=True, related_name="notifications"
     )
     step_seq = models.IntegerField(null=True, blank=True)
+    # What it was about; these stay when the execution is cleaned away.
+    workflow = models.ForeignKey("automation.Workflow", models.SET_NULL, null=True, blank=True, related_name="+")
+    booking = models.ForeignKey("automation.Booking", models.SET_NULL, null=True, blank=True, related_name="+")
     channel = models.CharField(max_length=20, choices=Channel)
     recipient = models.CharField(max_length=320)
     subject = models.TextField(blank=True)
@@ -46,6 +49,10 @@ class NotificationLog(models.Model):
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     sent_at = models.DateTimeField(null=True, blank=True)
+    deferred_until = models.DateTimeField(null=True, blank=True, help_text="It waits for the end of quiet hours.")
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    opened_at = models.DateTimeField(null=True, blank=True, help_text="The first time.")
+    clicked_at = models.DateTimeField(null=True, blank=True, help_text="The first time.")
 
     class Meta:
         ordering = ["-created_at", "-id"]
@@ -58,6 +65,14 @@ class NotificationLog(models.Model):
             ),
             models.CheckConstraint(condition=Q(status__in=NotificationStatus.values), name="notification_status_known"),
             models.CheckConstraint(condition=Q(channel__in=Channel.values), name="notification_channel_known"),
+        ]
+        indexes = [
+            # The organizer's log, newest first.
+            models.Index(fields=["organizer", "-created_at"], name="notification_by_organizer"),
+            # A provider's callback names the message.
+            models.Index(fields=["provider_id"], condition=~Q(provider_id=""), name="notification_by_provider_id"),
+            # What a recipient got today.
+            models.Index(fields=["recipient", "sent_at"], name="notification_by_recipient"),
         ]
 
     def __str__(self) -> str:

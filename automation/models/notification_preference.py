@@ -19,6 +19,9 @@ class NotificationPreference(models.Model):
     quiet_until = models.TimeField(null=True, blank=True)
     daily_limit = models.PositiveIntegerField(null=True, blank=True)
     unsubscribed_at = models.DateTimeField(null=True, blank=True)
+    unsubscribed_by = models.CharField(
+        max_length=20, blank=True, choices=[("recipient", "The recipient"), ("organizer", "The organizer")]
+    )
 
     class Meta:
         ordering = ["recipient"]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from automation.durable import options, retry
 from automation.durable.common import Priority, RetryPolicy
+from automation.durable.deferral import Deferred
 from automation.durable.exceptions import ApplicationError, CancelledError, RetryState, TimeoutError, TimeoutType
 from automation.durable.options import StepOptions
 from automation.durable.payloads import PayloadError
@@ -136,3 +137,10 @@ def test_the_first_limit_ends_an_attempt() -> None:
     assert limits.deadline(NOW, started, None) == started + 10 * SECOND
     assert limits.deadline(NOW, started, started + 45 * SECOND) == NOW + 100 * SECOND
     assert StepOptions(start_to_close=60).deadline(NOW, started, started) == started + 60 * SECOND
+
+
+def test_a_step_that_is_put_off_is_not_ended_by_the_number_of_its_attempts() -> None:
+    policy = RetryPolicy(maximum_attempts=2)
+    later = Deferred("not at night", delay=dt.timedelta(hours=8))
+    assert retry.decide(policy, 50, later, NOW) == RetryAfter(dt.timedelta(hours=8))
+    assert retry.decide(policy, 1, later, NOW, NOW + dt.timedelta(hours=7)) == GiveUp(RetryState.TIMEOUT)
