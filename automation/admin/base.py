@@ -11,6 +11,9 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from automation.durable import payloads
+from automation.errors import WeirError
+
 M = TypeVar("M", bound=Model)
 
 LONGEST_SHOWN = 20_000
@@ -70,9 +73,9 @@ def payload(text: str) -> SafeString | str:
     if not text:
         return "—"
     try:
-        shown = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        shown = json.dumps(payloads.decode(text), indent=2, ensure_ascii=False)
         shown.encode()
-    except (ValueError, RecursionError):  # not JSON, or half of a surrogate pair in it
+    except (ValueError, RecursionError, WeirError):  # not JSON, half of a surrogate pair in it, or sealed for ever
         shown = text
     if len(shown) > LONGEST_SHOWN:
         shown = f"{shown[:LONGEST_SHOWN]}\n… {len(shown) - LONGEST_SHOWN} more characters"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -16,6 +15,8 @@ from django.db.models import Count, DurationField, ExpressionWrapper, F, Q, Sum
 from automation import clock
 from automation.actions.config import ActionConfig
 from automation.actions.registry import UnknownActionType, registry
+from automation.durable import payloads
+from automation.errors import WeirError
 from automation.models import (
     ExecutionStatus,
     ExecutionStep,
@@ -193,8 +194,8 @@ _SERVICES = {
 def _action_id(arguments: str) -> uuid.UUID | None:
     """The action in an activity's arguments, `[{"action_id": "…"}]`; None for an activity that is no action."""
     try:
-        return uuid.UUID(json.loads(arguments)[0]["action_id"])
-    except (ValueError, LookupError, TypeError, AttributeError):
+        return uuid.UUID(payloads.decode(arguments)[0]["action_id"])
+    except (ValueError, LookupError, TypeError, AttributeError, WeirError):
         return None
 
 
