@@ -7,6 +7,7 @@ other processes, and waiting. Everything happens in the order of its time.
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import time
 import uuid
 from collections.abc import Callable
@@ -180,9 +181,15 @@ class Courier:
             task.pop_request()
 
     def _load_tasks(self, app: Any) -> None:
-        if id(app) not in self._apps:
-            app.loader.import_default_modules()
-            self._apps.add(id(app))
+        if id(app) in self._apps:
+            return
+        # Celery sets Django up again, which takes the handlers away that a test runner has put onto the root logger.
+        root = logging.getLogger()
+        handlers, level = root.handlers[:], root.level
+        app.loader.import_default_modules()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        self._apps.add(id(app))
 
     def _commit(self) -> None:
         """Within a test's own transaction: run what waits for the commit of the blocks that have ended since."""
