@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from automation import clock
-from automation.durable import canvas, payloads, states, timers
+from automation.durable import canvas, closing, payloads, states, timers
 from automation.errors import Conflict, NotFound
 from automation.models import (
     OPEN_STATUSES,
@@ -26,20 +26,21 @@ from automation.models import (
 UNSUCCESSFUL = (StepStatus.FAILED, StepStatus.CANCELLED, StepStatus.SKIPPED, StepStatus.DEAD_LETTER)
 
 
-def cancel(execution: uuid.UUID, reason: str = "") -> None:
-    """Ask an execution to end: its code gets a CancelledError and may clean up. One that has not begun ends at once."""
+def cancel(execution: uuid.UUID, reason: str = "") -> int | None:
+    """Ask an execution to end: its code gets a CancelledError and may clean up. One that has not begun ends at once.
+    Returns the seq of the request, None where it has ended."""
     now = clock.now()
     with transaction.atomic():
         row = _locked(execution)
         if row.status == ExecutionStatus.PENDING and row.started_at is None:
-            _end(row, ExecutionStatus.CANCELLED, reason, now)
-            return
+            closing.end(row, ExecutionStatus.CANCELLED, reason, now)
+            return None
         if row.status in (ExecutionStatus.PARKED, ExecutionStatus.DEAD_LETTER):
-            _end(row, ExecutionStatus.CANCELLED, reason, now)  # its code cannot be asked
-            return
+            closing.end(row, ExecutionStatus.CANCELLED, reason, now)  # its code cannot be asked
+            return None
         if row.status not in OPEN_STATUSES:
             raise Conflict(f"execution {execution} has ended already ({row.status}); it cannot be cancelled")
-        deliver(row, StepKind.CANCEL, "cancel", payloads.encode({"reason": reason}), now)
+        return deliver(row, StepKind.CANCEL, "cancel", payloads.encode({"reason": reason}), now)
 
 
 def terminate(execution: uuid.UUID, reason: str = "") -> None:
@@ -48,7 +49,7 @@ def terminate(execution: uuid.UUID, reason: str = "") -> None:
         row = _locked(execution)
         if row.status not in (*OPEN_STATUSES, ExecutionStatus.PARKED, ExecutionStatus.DEAD_LETTER):
             raise Conflict(f"execution {execution} has ended already ({row.status}); it cannot be terminated")
-        _end(row, ExecutionStatus.TERMINATED, reason, clock.now())
+        closing.end(row, ExecutionStatus.TERMINATED, reason, clock.now())
 
 
 def pause(execution: uuid.UUID) -> None:
@@ -196,16 +197,6 @@ def _locked(execution: uuid.UUID) -> WorkflowExecution:
     if row is None:
         raise NotFound(f"there is no execution {execution}")
     return row
-
-
-def _end(row: WorkflowExecution, status: str, reason: str, now: dt.datetime) -> None:
-    WorkflowExecution.objects.filter(id=row.id).update(
-        status=status, error_message=reason, completed_at=now, due=None, worker="", epoch=F("epoch") + 1
-    )
-    steps = ExecutionStep.objects.filter(execution=row)
-    steps.filter(status=StepStatus.PENDING).update(status=StepStatus.CANCELLED, completed_at=now, due=None)
-    steps.filter(status=StepStatus.RUNNING).update(cancel_requested=True)
-    states.close_alerts(row.id, now)
 
 
 def _make_ready(row: WorkflowExecution, steps: QuerySet[ExecutionStep], now: dt.datetime) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from automation.durable import failures, payloads
-from automation.durable.exceptions import CancelledError, FailureError
+from automation.durable.exceptions import ContinueAsNewError, FailureError, is_cancelled_exception
 from automation.durable.records import Ending
 from automation.models import ExecutionStatus
 
@@ -23,20 +23,27 @@ def ending_of(
     """How an execution ends whose main task has ended; None while it runs. Raises Parked for a defect of the code."""
     if task is None or not task.done():
         return None
-    if task.cancelled():
-        return _cancelled(cancel_reason or "")
-    error = task.exception()
+    error = _error_of(task)
     if error is None:
         try:
             result = payloads.encode(task.result(), "result")
         except payloads.PayloadError as problem:
             raise Parked(str(problem)) from problem
         return _counted(Ending(str(ExecutionStatus.COMPLETED), result=result), task.result())
-    if isinstance(error, CancelledError) and cancel_reason is not None:
-        return _cancelled(cancel_reason)
+    if isinstance(error, ContinueAsNewError):
+        return Ending(str(ExecutionStatus.CONTINUED), continuation=error.continuation)
+    if is_cancelled_exception(error) and (cancel_reason is not None or not isinstance(error, FailureError)):
+        return _cancelled(cancel_reason or "")
     if isinstance(error, (FailureError, *failure_types)):
         return ending_of_failure(error)
     raise Parked(f"the workflow's code raised {error!r}") from error
+
+
+def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
+    try:
+        return task.exception()
+    except asyncio.CancelledError as error:
+        return error
 
 
 def ending_of_failure(error: BaseException) -> Ending:

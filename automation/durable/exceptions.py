@@ -6,7 +6,10 @@ import asyncio
 import enum
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from automation.durable.continuing import Continuation
 
 
 class TemporalError(Exception):
@@ -215,6 +218,69 @@ class ActivityError(FailureError):
         return self._retry_state
 
 
+class CancelledActivityError(ActivityError, asyncio.CancelledError):
+    """An activity that code has cancelled: caught as an ActivityError, and as an asyncio.CancelledError."""
+
+
+class ChildWorkflowError(FailureError):
+    """A child workflow did not complete; `cause` is why."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        namespace: str,
+        workflow_id: str,
+        run_id: str,
+        workflow_type: str,
+        initiated_event_id: int,
+        started_event_id: int,
+        retry_state: RetryState | None,
+    ) -> None:
+        super().__init__(message)
+        self._namespace = namespace
+        self._workflow_id = workflow_id
+        self._run_id = run_id
+        self._workflow_type = workflow_type
+        self._initiated_event_id = initiated_event_id
+        self._started_event_id = started_event_id
+        self._retry_state = retry_state
+
+    @property
+    def namespace(self) -> str:
+        return self._namespace
+
+    @property
+    def workflow_id(self) -> str:
+        return self._workflow_id
+
+    @property
+    def run_id(self) -> str:
+        """The child's first run."""
+        return self._run_id
+
+    @property
+    def workflow_type(self) -> str:
+        return self._workflow_type
+
+    @property
+    def initiated_event_id(self) -> int:
+        """The seq of the parent's step."""
+        return self._initiated_event_id
+
+    @property
+    def started_event_id(self) -> int:
+        return self._started_event_id
+
+    @property
+    def retry_state(self) -> RetryState | None:
+        return self._retry_state
+
+
+class CancelledChildWorkflowError(ChildWorkflowError, asyncio.CancelledError):
+    """A child that code has cancelled: caught as a ChildWorkflowError, and as an asyncio.CancelledError."""
+
+
 class WorkflowAlreadyStartedError(FailureError):
     """An execution with this id is open, or has ended and the reuse policy refuses another."""
 
@@ -239,6 +305,21 @@ class WorkflowFailureError(TemporalError):
         return f"Workflow execution failed: {self.__cause__}"
 
 
+class ContinueAsNewError(BaseException):
+    """Raised by `workflow.continue_as_new`, to end the run.
+
+    Derived from BaseException, so that an `except Exception` in workflow code cannot swallow it.
+    """
+
+    def __init__(self, continuation: Continuation) -> None:
+        super().__init__("continue as new")
+        self.continuation = continuation
+
+
+class ActivityCancelledOutside(TemporalError):
+    """An activity that is completed from outside has been asked to stop."""
+
+
 class SkippedError(FailureError):
     """A step of a chain was not run, because one before it failed."""
 
@@ -256,8 +337,12 @@ class NondeterminismError(BaseException):
         self.actual = actual
 
 
+class ReadOnlyContextError(TemporalError):
+    """A query handler or an update's validator asked for something; it only looks."""
+
+
 def is_cancelled_exception(exception: BaseException) -> bool:
     """Whether `exception` says that something was cancelled."""
     return isinstance(exception, asyncio.CancelledError | CancelledError) or (
-        isinstance(exception, ActivityError) and isinstance(exception.cause, CancelledError)
+        isinstance(exception, ActivityError | ChildWorkflowError) and isinstance(exception.cause, CancelledError)
     )

@@ -11,6 +11,7 @@ from automation.durable.exceptions import (
     ActivityError,
     ApplicationError,
     CancelledError,
+    ChildWorkflowError,
     FailureError,
     RetryState,
     ServerError,
@@ -18,6 +19,7 @@ from automation.durable.exceptions import (
     TerminatedError,
     TimeoutError,
     TimeoutType,
+    WorkflowAlreadyStartedError,
 )
 
 MAX_STACK = 8_000
@@ -41,9 +43,16 @@ def decode(text: str) -> BaseException:
     return _from_dict(payloads.decode(text))
 
 
-def activity_error(seq: int, name: str, worker: str, cause: BaseException, state: RetryState | None) -> ActivityError:
+def activity_error(
+    seq: int,
+    name: str,
+    worker: str,
+    cause: BaseException,
+    state: RetryState | None,
+    make: type[ActivityError] = ActivityError,
+) -> ActivityError:
     """What workflow code gets for a step that failed for good."""
-    error = ActivityError(
+    error = make(
         "Activity cancelled" if isinstance(cause, CancelledError) else f"Activity {name} failed: {cause}",
         scheduled_event_id=seq,
         started_event_id=seq,
@@ -69,6 +78,16 @@ def _to_dict(error: BaseException, depth: int = 0) -> dict[str, Any]:
             data["details"] = [_plain(detail) for detail in error.last_heartbeat_details]
         case CancelledError():
             data |= {"kind": "cancelled", "details": [_plain(detail) for detail in error.details]}
+        case ActivityError():
+            data |= {"kind": "activity", "seq": error.scheduled_event_id, "activity": error.activity_type}
+            data |= {"worker": error.identity, "state": error.retry_state.name if error.retry_state else None}
+        case ChildWorkflowError():
+            data |= {"kind": "child", "seq": error.initiated_event_id, "workflow": error.workflow_type}
+            data |= {"workflow_id": error.workflow_id, "run_id": error.run_id, "namespace": error.namespace}
+            data["state"] = error.retry_state.name if error.retry_state else None
+        case WorkflowAlreadyStartedError():
+            data |= {"kind": "already_started", "workflow": error.workflow_type, "workflow_id": error.workflow_id}
+            data |= {"run_id": error.run_id, "first_run_id": error.first_run_id}
         case asyncio.CancelledError():
             data |= {"kind": "cancelled", "message": str(error) or "Cancelled"}
         case TerminatedError():
@@ -77,9 +96,6 @@ def _to_dict(error: BaseException, depth: int = 0) -> dict[str, Any]:
             data |= {"kind": "skipped"}
         case ServerError():
             data |= {"kind": "server", "non_retryable": error.non_retryable}
-        case ActivityError():
-            data |= {"kind": "activity", "seq": error.scheduled_event_id, "activity": error.activity_type}
-            data |= {"worker": error.identity, "state": error.retry_state.name if error.retry_state else None}
         case _:
             data |= {"kind": "application", "type": type(error).__name__}
     if error.__traceback__ is not None and data["kind"] in ("application", "server"):
@@ -118,6 +134,21 @@ def _from_dict(data: dict[str, Any]) -> BaseException:
             state = RetryState[data["state"]] if data.get("state") else None
             error = activity_error(data["seq"], data["activity"], data.get("worker", ""), Exception(text), state)
             error._message = text
+        case "child":
+            error = ChildWorkflowError(
+                text,
+                namespace=data.get("namespace", ""),
+                workflow_id=data["workflow_id"],
+                run_id=data["run_id"],
+                workflow_type=data["workflow"],
+                initiated_event_id=data["seq"],
+                started_event_id=data["seq"],
+                retry_state=RetryState[data["state"]] if data.get("state") else None,
+            )
+        case "already_started":
+            error = WorkflowAlreadyStartedError(
+                data["workflow_id"], data["workflow"], run_id=data["run_id"], first_run_id=data["first_run_id"]
+            )
         case _:
             error = ApplicationError(
                 text, *details, type=data.get("type"), non_retryable=bool(data.get("non_retryable"))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from automation import clock
-from automation.durable import hooks, options, runner
+from automation.durable import completions, hooks, options, runner
 from automation.durable.records import Outcome, StepRecord
 from automation.durable.runner import Attempt, Ran
 from automation.models import StepStatus
@@ -127,6 +127,7 @@ def _write_and_claim(
 
 def _run(visit: Visit, step: StepRecord) -> Ran:
     attempt = Attempt.of_row(step)
+    visit.begun.add((step.execution_id, step.seq))
     return hooks.step(step.name, step.execution_id, step.seq, partial(runner.run, attempt, visit.worker))
 
 
@@ -134,6 +135,8 @@ def _outcome(visit: Visit, step: StepRecord, ran: Ran) -> Outcome | None:
     """The outcome that is to be written; None where there is none yet, or where it has been."""
     if ran.retry_at is not None:
         visit.retry(step.execution_id, step, step.attempt, ran)
+    elif ran.handed_out:
+        completions.hand_out(step.execution_id, step.seq, step.attempt)
     return None if ran.settled else ran.outcome
 
 

@@ -160,6 +160,9 @@ class DurableLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.Task[Any]:
         if options.get("eager_start"):
             raise RuntimeError("eager tasks are refused in workflow code: their order differs between Pythons")
+        if self.run_of.read_only:
+            coro.close()
+            self.run_of.check_writable("start a task")
         if self._closed:
             coro.close()
             raise RuntimeError("this workflow run has ended")

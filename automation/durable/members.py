@@ -27,6 +27,13 @@ def arguments(arg: Any, args: Sequence[Any]) -> Sequence[Any]:
     return (arg,)
 
 
+def number_of(priority: int | Priority) -> int:
+    """A priority as Celery's messages carry it: 0 is ordinary, more is more urgent."""
+    if isinstance(priority, Priority):
+        return 0 if priority.priority_key is None else max(0, 4 - priority.priority_key)
+    return priority
+
+
 def name_of(activity: Activity) -> str:
     if isinstance(activity, str):
         return activity
@@ -47,8 +54,7 @@ def make_member(
     name = name_of(activity)
     definition = registry.find_activity(name) if isinstance(activity, str) else registry.activity_definition(activity)
     hint = result_type or (definition.result_hint if definition is not None else Any)
-    if isinstance(priority, Priority):
-        priority = 0 if priority.priority_key is None else max(0, 4 - priority.priority_key)
+    priority = number_of(priority)
     queue = task_queue or (definition.queue if definition else None) or current.run().execution.queue
     if definition is not None and definition.rate_limit:
         options = replace(options, alone=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from automation.durable import payloads
 from automation.durable.common import RetryPolicy
@@ -21,6 +23,10 @@ class StepOptions:
     schedule_to_start: waiting in the queue, per attempt. heartbeat: the longest silence of an attempt.
     start_delay: waited before the first attempt, from when the step's turn comes.
     stop: its failure skips what follows in its chain.
+    cancellation: what cancelling it means, a name of ActivityCancellationType.
+    activity_id: the code's own name for it, by which it can be completed from outside.
+    threshold: a wait before the next attempt that is shorter is waited for in the visit. attempt, first, since: the
+    number of the attempt, and the seq and time (seconds since the epoch) of the first, where timers lie between them.
     alone: it travels in a message of its own, so that Celery's rate limit counts it.
     """
 
@@ -34,6 +40,12 @@ class StepOptions:
     retry: RetryPolicy | None = None
     cancellation: str = "TRY_CANCEL"
     summary: str = ""
+    activity_id: str = ""
+    # Of a local activity.
+    attempt: int = 1
+    first: int = 0
+    since: float = 0.0
+    threshold: float | None = None
 
     def attempt_seconds(self) -> float:
         """How long one attempt may take."""
@@ -73,15 +85,8 @@ def _dump_cached(options: StepOptions) -> str:
         if name != "retry" and getattr(options, name) != getattr(DEFAULTS, name)
     }
     if options.retry is not None:
-        policy = options.retry
-        data["retry"] = [
-            policy.initial_interval.total_seconds(),
-            policy.backoff_coefficient,
-            policy.maximum_interval.total_seconds() if policy.maximum_interval is not None else None,
-            policy.maximum_attempts,
-            list(policy.non_retryable_error_types or ()),
-        ]
-    return payloads.encode(data, "options") if data else ""
+        data["retry"] = dump_policy(options.retry)
+    return payloads.encode_plain(data, "options") if data else ""
 
 
 def _dump(options: StepOptions) -> str:
@@ -98,14 +103,27 @@ def parse(text: str) -> StepOptions:
         return DEFAULTS
     data = payloads.decode(text)
     raw = data.pop("retry", None)
-    retry = None
-    if raw is not None:
-        first, factor, longest, attempts, types = raw
-        retry = RetryPolicy(
-            initial_interval=dt.timedelta(seconds=first),
-            backoff_coefficient=factor,
-            maximum_interval=dt.timedelta(seconds=longest) if longest is not None else None,
-            maximum_attempts=attempts,
-            non_retryable_error_types=tuple(types) or None,
-        )
-    return StepOptions(retry=retry, **data)
+    return StepOptions(retry=load_policy(raw) if raw is not None else None, **data)
+
+
+def dump_policy(policy: RetryPolicy) -> list[object]:
+    """A retry policy as it stands in a row."""
+    return [
+        policy.initial_interval.total_seconds(),
+        policy.backoff_coefficient,
+        policy.maximum_interval.total_seconds() if policy.maximum_interval is not None else None,
+        policy.maximum_attempts,
+        list(policy.non_retryable_error_types or ()),
+    ]
+
+
+def load_policy(raw: Sequence[Any]) -> RetryPolicy:
+    """What `dump_policy` wrote."""
+    first, factor, longest, attempts, types = raw
+    return RetryPolicy(
+        initial_interval=dt.timedelta(seconds=first),
+        backoff_coefficient=factor,
+        maximum_interval=dt.timedelta(seconds=longest) if longest is not None else None,
+        maximum_attempts=attempts,
+        non_retryable_error_types=tuple(types) or None,
+    )

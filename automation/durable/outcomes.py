@@ -12,6 +12,7 @@ from automation.durable.records import StepRecord
 from automation.models import StepStatus
 
 _COMPLETED = str(StepStatus.COMPLETED)
+_CANCELLED = str(StepStatus.CANCELLED)
 
 
 class Fed:
@@ -72,6 +73,9 @@ def step_error(fed: Fed) -> BaseException:
     """The error that code gets for a step that did not complete."""
     if fed.failure:
         cause = failures.decode(fed.failure)
+        if fed.status == _CANCELLED and not isinstance(cause, CancelledError):
+            last, cause = cause, CancelledError("Cancelled")  # its last attempt failed, and there is no other
+            cause.__cause__ = last
         state = RetryState[fed.output] if fed.output in RetryState.__members__ else None
     else:
         cause, state = CancelledError("Cancelled"), RetryState.CANCEL_REQUESTED

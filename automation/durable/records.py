@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from automation.durable.continuing import Continuation
+    from automation.durable.starts import NewExecution
 
 
 class ExecutionRecord(NamedTuple):
@@ -25,6 +30,14 @@ class ExecutionRecord(NamedTuple):
     inbox_seq: int
     reopened: int
     recoveries: int
+    parent_id: uuid.UUID | None
+    parent_seq: int | None
+    first_run_id: uuid.UUID | None
+    previous_run_id: uuid.UUID | None
+    deadline: dt.datetime | None
+    options: str
+    memo: str
+    search_attributes: dict[str, Any] | None
     steps: int  # 0 when it is sure that there are none
 
 
@@ -72,6 +85,14 @@ class NewStep:
     # What the row begins as; 'running' when the visit that appends it claims it at once.
     status: str = "pending"
     due: dt.datetime | None = None
+    # Of a step that is written as ended already: a marker, a local activity.
+    attempt: int = 0
+    output: str = ""
+    failure: str = ""
+    started_at: dt.datetime | None = None
+    completed_at: dt.datetime | None = None
+    # The execution that is written with it.
+    child: NewExecution | None = None
 
 
 @dataclass(slots=True)
@@ -96,6 +117,11 @@ class Ending:
     error_message: str = ""
     actions_executed: int = 0
     actions_failed: int = 0
+    continuation: Continuation | None = None  # of one that continues as new
+
+
+Effect = Callable[[dt.datetime], None]
+"""Changes rows in the transaction that writes a decision; called with its time."""
 
 
 @dataclass(slots=True)
@@ -114,3 +140,7 @@ class Decision:
     due: dt.datetime | None = None  # keep the execution due (null: its steps are)
     keeps: bool = False  # the visit carries on: the execution stays this worker's
     leaves_open: bool = False  # it ends with steps pending or running, which are cancelled
+    # What most decisions do without; a decision that has any of it costs more to write.
+    effects: Sequence[Effect] = ()  # rows of others that change in the same transaction
+    errands: Sequence[int] = ()  # steps that the visit sees to after the commit: messages to other executions
+    unfinished: bool = False  # the code gets an answer to something that it asked for, before anything else is fed

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from automation import clock
-from automation.durable import canvas, liveness, recovery_steps, statements, states, timers
+from automation.durable import canvas, closing, deadlines, liveness, recovery_steps, statements, states, timers
 from automation.models import ENDED_STATUSES, OPEN_STATUSES, ExecutionStatus, WorkflowExecution
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def register_sweep(name: str, sweep: Sweep) -> None:
 def sweep() -> dict[str, int]:
     """Run every sweep once. Returns, by name, how many rows each put back on their way; -1 where one raised."""
     report = {}
-    for name, one in {"executions": sweep_executions, "steps": recovery_steps.sweep, **_registered}.items():
+    for name, one in {**_SWEEPS, **_registered}.items():
         try:
             report[name] = one(clock.now())
         except Exception:
@@ -72,7 +72,10 @@ def _sweep_batch(now: dt.datetime) -> int:
         asleep = [row for row in rows if row.status not in OPEN_STATUSES or row.paused_at is not None]
         idle = [row for row in rows if row not in asleep and not row.worker]
         held = [row for row in rows if row not in asleep and row.worker and row not in lost and row not in dead]
-        _update([row for row in asleep if row.status in ENDED_STATUSES], due=None)
+        # What has ended and is due has not told everybody of it, unless it waits for a person.
+        over = [row for row in asleep if row.completed_at is not None and row.status not in closing.WAITING]
+        _update(over, due=now + dt.timedelta(seconds=settings.DURABLE_REPUBLISH_MIN))
+        _update([row for row in asleep if row.status in ENDED_STATUSES and row not in over], due=None)
         _update(
             [row for row in asleep if row.status not in ENDED_STATUSES],
             due=now + dt.timedelta(seconds=settings.DURABLE_REPUBLISH_MAX),
@@ -89,6 +92,8 @@ def _sweep_batch(now: dt.datetime) -> int:
         )
         for wait, group in _by_wait(idle, now):
             _update(group, due=now + wait)
+    for row in over:
+        closing.settle_quietly(row.id)
     for row in lost:
         row.epoch += 1
     _send([*idle, *lost], now)
@@ -141,3 +146,10 @@ def _send(rows: Sequence[WorkflowExecution], now: dt.datetime) -> None:
         for wait, bucket in timers.buckets(members, lambda row: row.scheduled_for, now):
             pairs = [(row.id, row.epoch) for row in bucket]
             canvas.visit(pairs, queue, countdown=wait, priority=priority)
+
+
+_SWEEPS: dict[str, Sweep] = {
+    "executions": sweep_executions,
+    "steps": recovery_steps.sweep,
+    "deadlines": deadlines.sweep,
+}

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Min, Q
 
-from automation.durable import canvas, failures, liveness, options, runner, states, timers
+from automation.durable import canvas, failures, liveness, options, payloads, runner, states, timers
 from automation.durable.exceptions import ApplicationError, RetryState, TimeoutError, TimeoutType
 from automation.durable.runner import Attempt
 from automation.models import (
@@ -119,7 +119,9 @@ def _put_aside(steps: Sequence[ExecutionStep], now: dt.datetime) -> list[Executi
 
 
 def _check_running(steps: Sequence[ExecutionStep], now: dt.datetime, batch: _Batch) -> None:
-    gone = liveness.dead({step.worker: step.started_at or now for step in steps}, now) if steps else set()
+    # (A step without a worker is completed from outside: only its time limits hold.)
+    workers = {step.worker: step.started_at or now for step in steps if step.worker}
+    gone = liveness.dead(workers, now) if workers else set()
     for step in steps:
         try:
             with transaction.atomic():
@@ -143,7 +145,8 @@ def _check_one(step: ExecutionStep, lost: bool, now: dt.datetime, batch: _Batch)
     elif now >= deadline:
         _end_attempt(step, _timeout(limits, step, started, now), now, batch)
     else:
-        _update([step], due=min(now + dt.timedelta(seconds=settings.DURABLE_LEASE), deadline))
+        lease = now + dt.timedelta(seconds=settings.DURABLE_LEASE)
+        _update([step], due=min(lease, deadline) if step.worker else deadline)
 
 
 def _timeout(limits: options.StepOptions, step: ExecutionStep, started: dt.datetime, now: dt.datetime) -> TimeoutError:
@@ -156,7 +159,9 @@ def _timeout(limits: options.StepOptions, step: ExecutionStep, started: dt.datet
         )
     if now < started + dt.timedelta(seconds=limits.attempt_seconds()):
         return TimeoutError(
-            f"no heartbeat for {limits.heartbeat:g} s", type=TimeoutType.HEARTBEAT, last_heartbeat_details=()
+            f"no heartbeat for {limits.heartbeat:g} s",
+            type=TimeoutType.HEARTBEAT,
+            last_heartbeat_details=payloads.decode(step.heartbeat) or (),
         )
     return TimeoutError(
         f"the attempt took longer than {limits.attempt_seconds():g} s",
@@ -204,6 +209,10 @@ def _end_attempt(
 def _resend(steps: Sequence[ExecutionStep], now: dt.datetime, batch: _Batch) -> None:
     waits = [step for step in steps if step.kind == StepKind.TIMER]
     work = [step for step in steps if step.kind == StepKind.ACTIVITY]
+    others = [step for step in steps if step.kind in (StepKind.CHILD, StepKind.EXTERNAL)]
+    for step in others:  # the visit that is sent sees to them
+        _update([step], due=now + timers.backoff(now - step.created_at))
+    batch.wakes += others
     ahead = dt.timedelta(seconds=settings.DURABLE_LOOKAHEAD)
     _update(waits, due=now + ahead + dt.timedelta(seconds=settings.DURABLE_REPUBLISH_MIN))
     batch.due_timers += waits

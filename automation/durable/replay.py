@@ -12,43 +12,56 @@ import asyncio
 import datetime as dt
 import random
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
-from automation.durable import payloads, registry
+from automation.durable import children, errands, inbox, payloads, registry
 from automation.durable.endings import Parked, ending_of
-from automation.durable.exceptions import (
-    NondeterminismError,
-)
+from automation.durable.exceptions import NondeterminismError, ReadOnlyContextError
+from automation.durable.futures import ActivityCancellationType, ActivityHandle, StepFuture
 from automation.durable.loop import DurableLoop, DurableTimer
+from automation.durable.memos import Notes
+from automation.durable.messages import UPDATE_KIND, Messages, is_message
 from automation.durable.options import StepOptions
 from automation.durable.outcomes import CanvasMember, Fed, decode_arguments, result_of
-from automation.durable.records import Decision, ExecutionRecord, NewStep, Outcome, StepRecord
+from automation.durable.records import Decision, Effect, ExecutionRecord, NewStep, Outcome, StepRecord
 from automation.models import ENDED_STEP_STATUSES, StepKind, StepStatus
 
 _ENDED = frozenset(str(status) for status in ENDED_STEP_STATUSES)
 _ACTIVITY = str(StepKind.ACTIVITY)
 _TIMER = str(StepKind.TIMER)
+_LOCAL = str(StepKind.LOCAL_ACTIVITY)
 _COMPLETED = str(StepStatus.COMPLETED)
 
 Waiter = Callable[["Fed"], None]
 
 
-class StepFuture(asyncio.Future[Any]):
-    """What code awaits for a step; cancelling it cancels the step."""
+def _nobody(_fed: Fed) -> None:
+    """Waits for a step that the code has let go."""
 
-    _run: Run
-    _seq: int
 
-    def bind(self, run: Run, seq: int) -> StepFuture:
-        self._run, self._seq = run, seq
-        return self
+def _outlives(step: NewStep) -> bool:
+    """Whether a step is written even though its execution ends: what has been done already, and children that go on
+    without their parent. Nothing else that an ended execution asked for is begun."""
+    return step.completed_at is not None or (step.child is not None and step.child.options.parent_close == "ABANDON")
 
-    def cancel(self, msg: Any = None) -> bool:
-        if not super().cancel(msg):
-            return False
-        self._run.cancel_step(self._seq)
-        return True
+
+def _moment_of(step: StepRecord) -> dt.datetime:
+    """When it happened: a message when it came, anything else when it ended."""
+    return step.created_at if step.seq < 0 else step.completed_at or step.created_at
+
+
+def _time_of(step: StepRecord) -> tuple[dt.datetime, int]:
+    return _moment_of(step), abs(step.seq)
+
+
+def _keep_inbox_order(steps: list[StepRecord]) -> None:
+    """Messages are seen in the order in which they came into the inbox, whatever their senders' clocks say."""
+    places = [place for place, step in enumerate(steps) if step.seq < 0]
+    for place, step in zip(places, sorted((steps[p] for p in places), key=lambda s: -s.seq), strict=True):
+        steps[place] = step
 
 
 class Run:
@@ -68,8 +81,17 @@ class Run:
         self.expected_tasks = 0
         self.instance: Any = None
         self.cancel_reason: str | None = None
+        # Steps whose outcome is fed before anything else, right after the code has asked for them: local activities,
+        # and whether a child has started. So their outcomes need no place in the order.
+        self.at_once: deque[int] = deque()
+        self.errands: list[int] = []
+        self.effects: list[Effect] = []
+        self.patches: dict[str, bool] = {}
+        self.has_children = False
+        self._unseen: list[StepRecord] = []
         self._history: dict[int, StepRecord] = {}
         self._waiters: dict[int, Waiter] = {}
+        self._answers: dict[int, Waiter] = {}
         self._conditions: list[tuple[Callable[[], bool], asyncio.Future[Any]]] = []
         self._main: asyncio.Task[Any] | None = None
         self._violation: BaseException | None = None
@@ -77,6 +99,28 @@ class Run:
         self._lenient = execution.reopened > 0
         # It waits in the middle of its history for a retried step, and is of no use for anything that follows.
         self.stands_back = False
+        self.fed = 0
+        # Why the code that is running must ask for nothing; empty where it may.
+        self.read_only = ""
+        self._messages: Messages | None = None
+        self._notes: Notes | None = None
+        self._fed_early: set[int] = set()
+        self._starting = False
+        self.cancelling = False
+
+    @property
+    def messages(self) -> Messages:
+        """Its handlers; made for the first message."""
+        if self._messages is None:
+            self._messages = Messages(self)
+        return self._messages
+
+    @property
+    def notes(self) -> Notes:
+        """Its memo and search attributes; read by the first who asks."""
+        if self._notes is None:
+            self._notes = Notes(self.execution)
+        return self._notes
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -93,8 +137,9 @@ class Run:
 
     # -- from rows to the present ----------------------------------------------------------------------------------
 
-    def replay(self, steps: Iterable[StepRecord]) -> list[tuple[int, int]]:
-        """Run the code over its whole history; returns (seq, resolved_seq) of the outcomes seen for the first time."""
+    def replay(self, steps: Iterable[StepRecord], *, news: bool = True) -> list[tuple[int, int]]:
+        """Run the code over its whole history; returns (seq, resolved_seq) of the outcomes seen for the first time.
+        Without `news`, what no advance has seen yet is left alone."""
         self._history = {step.seq: step for step in steps}
         recorded = sorted(
             (step for step in self._history.values() if step.resolved_seq),  # 0: cancelled by the code itself
@@ -102,9 +147,17 @@ class Run:
         )
         self.resolved = max((step.resolved_seq or 0 for step in recorded), default=0)
         self._recorded = bool(recorded) or any(seq > 0 for seq in self._history)
+        self._make_instance()
+        self._starting = True
+        # Messages that came before the execution began are handled before the code's first line.
+        seen_again = self._feed_early() if self.execution.inbox_seq else []
         self._start()
-        seen_again: list[tuple[int, int]] = []  # retried steps, which keep their number
-        for step in recorded:
+        self._starting = False
+        self._drain()
+        for step in recorded:  # retried steps keep their number, and are seen again
+            self._check_at_once()
+            if step.seq in self._fed_early:
+                continue
             if not self._has_ended(step):
                 # A retry keeps the failed step's place in the order: until it has an outcome again, what was seen
                 # after it waits.
@@ -118,32 +171,58 @@ class Run:
         if not self._lenient:
             self._check_all_asked()
         self._recorded = False
-        return seen_again + self.feed_new(self._history.values())
+        return seen_again + self.feed_new(self._history.values()) if news else seen_again
 
     def feed_new(self, steps: Iterable[StepRecord]) -> list[tuple[int, int]]:
         """Feed outcomes that no advance has seen, in the order of (time, seq)."""
         arrived = list(steps)
         for step in arrived:
             self._history[step.seq] = step
-        unseen = [step for step in arrived if step.resolved_seq is None and self._is_news(step)]
-        unseen.sort(key=lambda step: (step.completed_at or step.created_at, abs(step.seq)))
+        self._unseen = [step for step in arrived if step.resolved_seq is None and self._is_news(step)]
+        self._unseen.sort(key=_time_of)
+        if self.execution.inbox_seq:
+            _keep_inbox_order(self._unseen)
+        return self.proceed()
+
+    def proceed(self) -> list[tuple[int, int]]:
+        """Feed what has arrived, up to where the code needs an answer at once; returns what was seen."""
         seen = []
-        for step in unseen:
-            self.resolved += 1
-            seen.append((step.seq, self.resolved))
-            self._history[step.seq] = step._replace(resolved_seq=self.resolved)
-            self._feed(step)
+        while self._unseen and not self.at_once:
+            step = self._unseen.pop(0)
+            if self._see(step, seen):
+                self._feed(step)
         return seen
+
+    def _see(self, step: StepRecord, seen: list[tuple[int, int]]) -> bool:
+        """Give an outcome its place in the order; False for an update that is refused, which gets none."""
+        if step.kind == UPDATE_KIND and not self.messages.admit(step):
+            self._history[step.seq] = step._replace(resolved_seq=0)
+            return False
+        self.resolved += 1
+        seen.append((step.seq, self.resolved))
+        self._history[step.seq] = step._replace(resolved_seq=self.resolved)
+        return True
 
     def feed_own(self, outcome: Outcome, name: str, worker: str) -> int:
         """Feed the outcome of the step that this visit has just run, before it is written; returns its order."""
         self.resolved += 1
+        self.fed += 1
         self._advance_time(outcome.completed_at)
         waiter = self._waiters.pop(outcome.seq, None)
         if waiter is not None:
             waiter(Fed(outcome.seq, name, outcome.status, outcome.output, outcome.failure, worker))
         self._drain()
         return self.resolved
+
+    def look(self, steps: Sequence[StepRecord], *, ended: bool, paused: bool) -> None:
+        """Run the code up to now for somebody who only wants to know its state: what it asks for is forgotten. Of an
+        ended execution the last things that its code asked for were never written; a paused one sees nothing new."""
+        self._lenient = self._lenient or ended
+        # An update that nobody has accepted yet is no part of the state.
+        known = [step for step in steps if step.resolved_seq is not None or step.kind != UPDATE_KIND]
+        self.replay(known, news=not (ended or paused))
+        self.commands.clear()
+        self.at_once.clear()
 
     def decide(self, seen: list[tuple[int, int]]) -> Decision:
         """What the code has asked for since the last decision."""
@@ -155,12 +234,24 @@ class Run:
             new=list(self.commands.values()),
             cancelled=self.cancels,
             ending=ending_of(self._main, self.cancel_reason, self.definition.failure_exception_types),
+            effects=self.effects,
+            errands=self.errands,
+            unfinished=bool(self.at_once),
         )
+        if self._messages is not None:
+            self._messages.settle(decision)
+        left: dict[int, NewStep] = {}
         if decision.ending is not None:
-            decision.new = []  # nothing that an ended execution asked for is begun
+            decision.new = [step for step in decision.new if _outlives(step)]
+            for step in decision.new:
+                if step.completed_at is None:
+                    step.status, step.completed_at = _COMPLETED, self.now()  # nobody waits for it any more
             decision.leaves_open = any(seq not in self.commands for seq in self._waiters)
-        self.commands = {}
-        self.cancels = []
+        elif self.at_once:  # a local activity is written when it has been run
+            left = {seq: self.commands[seq] for seq in self.at_once if self.commands[seq].kind == _LOCAL}
+            decision.new = [step for step in decision.new if step.seq not in left]
+        self.commands = left
+        self.cancels, self.effects, self.errands = [], [], []
         return decision
 
     def close(self) -> None:
@@ -183,6 +274,8 @@ class Run:
         run_at: dt.datetime | None = None,
     ) -> int:
         """Ask for a step: match it with the history, or remember it as a command. Returns its seq."""
+        if self.read_only:
+            self.check_writable(f"ask for {kind} {name!r}")
         self.next_seq += 1
         seq = self.next_seq
         known = self._history.get(seq)
@@ -192,24 +285,23 @@ class Run:
             self._violate(NondeterminismError(seq, f"{known.kind} {known.name!r}", f"{kind} {name!r}"))
         return seq
 
+    def check_writable(self, what: str) -> None:
+        """Raise where the code that is running only looks: a query handler, an update's validator."""
+        if self.read_only:
+            raise ReadOnlyContextError(f"{self.read_only} must not {what}: it only looks")
+
     def activity(
         self, name: str, input: str, *, queue: str, priority: int, options: StepOptions, result_hint: Any
-    ) -> StepFuture:
-        """Ask for an activity; the future gets its decoded result, or an ActivityError."""
+    ) -> ActivityHandle:
+        """Ask for an activity; the handle gets its decoded result, or an ActivityError."""
         seq = self.ask(_ACTIVITY, name, queue=queue, priority=priority, options=options.dump(), input=input)
-        future = StepFuture(loop=self.loop).bind(self, seq)
-
-        def resolve(fed: Fed) -> None:
-            if future.done():
-                return
-            value, error = result_of(fed, result_hint)
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
-
-        self._waiters[seq] = resolve
-        return future
+        handle = ActivityHandle(loop=self.loop)
+        handle.bind(self, seq)
+        handle.activity = name
+        if options.cancellation != "TRY_CANCEL":
+            handle.cancellation = ActivityCancellationType[options.cancellation]
+        self._waiters[seq] = partial(handle.resolve, hint=result_hint)
+        return handle
 
     def canvas(self, stages: Sequence[Sequence[CanvasMember]]) -> StepFuture:
         """Ask for a canvas: stages one after the other, a stage's members in parallel. The future gets the members'
@@ -257,12 +349,60 @@ class Run:
         """Cancel a step. One that was asked for in this very activation is never written: the gap in `seq` is repeated
         by every replay."""
         self._waiters.pop(seq, None)
+        if seq in self.at_once:
+            self.at_once.remove(seq)
         command = self.commands.pop(seq, None)
         if command is not None:
             for other in [other for other, member in self.commands.items() if member.canvas == seq]:
                 del self.commands[other]
         elif not self._recorded:
             self.cancels.append(seq)
+
+    def known(self, seq: int) -> StepRecord | None:
+        """The step that the history has at this place."""
+        return self._history.get(seq)
+
+    def wait_for(self, seq: int, waiter: Waiter) -> None:
+        """Have `waiter` called with what a step comes to."""
+        self._waiters[seq] = waiter
+
+    def answer_at_once(self, seq: int, waiter: Waiter) -> None:
+        """Have `waiter` called with what came of asking for a step, before anything else is fed."""
+        self._answers[seq] = waiter
+        self.at_once.append(seq)
+
+    def see_to(self, seq: int) -> None:
+        """Have the visit see to a step after the commit."""
+        if seq in self.commands:
+            self.errands.append(seq)
+
+    def abandon_step(self, seq: int) -> None:
+        """Wait for a step no more, and leave it alone; or never write it."""
+        if self.commands.pop(seq, None) is None and seq in self._waiters:
+            self._waiters[seq] = _nobody
+        else:
+            self._waiters.pop(seq, None)
+            if seq in self.at_once:
+                self.at_once.remove(seq)
+
+    def request_cancel(self, seq: int) -> bool:
+        """Ask a step to stop, whose outcome is waited for; False when it was never written."""
+        if seq in self.commands:
+            self.cancel_step(seq)
+            return False
+        if not self._recorded:
+            self.effects.append(partial(errands.request_cancel, self.execution_id, seq))
+            self.errands.append(seq)
+        return True
+
+    def cancel_child(self, seq: int) -> bool:
+        """Ask a child to end; False when it was never started."""
+        if seq in self.commands:
+            return False
+        if not self._recorded:
+            self.effects.append(partial(children.request_cancel, self.execution_id, [seq]))
+            self.errands.append(seq)
+        return True
 
     def wait_condition(self, condition: Callable[[], bool]) -> asyncio.Future[Any]:
         """A future that is set once `condition` holds; it is asked after every activation."""
@@ -272,14 +412,34 @@ class Run:
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
-    def _start(self) -> None:
+    def _make_instance(self) -> None:
         cls = self.definition.cls
-        arguments = decode_arguments(self.execution.input, self.definition.argument_hints)
         outer = asyncio._get_running_loop()
         asyncio._set_running_loop(self.loop)
         try:
-            self.instance = cls(*arguments) if self.definition.takes_input_in_init else cls()
-            coroutine = getattr(self.instance, self.definition.run)(*arguments)
+            self._arguments = decode_arguments(self.execution.input, self.definition.argument_hints)
+            self.instance = cls(*self._arguments) if self.definition.takes_input_in_init else cls()
+        except Exception as error:
+            raise Parked(f"the workflow cannot be started: {error!r}") from error
+        finally:
+            asyncio._set_running_loop(outer)
+
+    def _feed_early(self) -> list[tuple[int, int]]:
+        seen: list[tuple[int, int]] = []
+        early = sorted((step for step in self._history.values() if inbox.came_early(step)), key=lambda step: -step.seq)
+        for step in early:
+            if step.resolved_seq == 0 or not (is_message(step) and self.messages.knows(step)):
+                continue  # refused; or its handler is set by the code
+            if step.resolved_seq is not None or self._see(step, seen):
+                self._fed_early.add(step.seq)
+                self._feed(step)
+        return seen
+
+    def _start(self) -> None:
+        outer = asyncio._get_running_loop()
+        asyncio._set_running_loop(self.loop)
+        try:
+            coroutine = getattr(self.instance, self.definition.run)(*self._arguments)
         except Exception as error:
             raise Parked(f"the workflow cannot be started: {error!r}") from error
         finally:
@@ -288,9 +448,12 @@ class Run:
         self._drain()
 
     def _feed(self, step: StepRecord) -> None:
-        self._advance_time(step.completed_at or step.created_at)
+        self.fed += 1
+        self._advance_time(_moment_of(step))
         if step.kind == StepKind.CANCEL:
             self._cancel_main(step)
+        elif step.seq < 0:
+            self.messages.receive(step)
         else:
             waiter = self._waiters.pop(step.seq, None)
             if waiter is not None:
@@ -306,9 +469,31 @@ class Run:
         data = payloads.decode(step.input) or {}
         self.cancel_reason = data.get("reason", "")
         if self._main is not None:
+            self.cancelling = True
             self._main.cancel(self.cancel_reason or "cancelled")
+            self.cancelling = False
 
     def _drain(self) -> None:
+        self._run_ready()
+        while self.at_once and not self._starting and (known := self._history.get(self.at_once[0])) is not None:
+            self._answer(Fed.of(known), known.completed_at if known.kind == _LOCAL else None)
+            self._run_ready()
+
+    def answer(self, fed: Fed, at: dt.datetime | None) -> list[tuple[int, int]]:
+        """Give the code what it needs at once, the first of `at_once`, and then what has arrived meanwhile."""
+        self._answer(fed, at)
+        self._drain()
+        return self.proceed()
+
+    def _answer(self, fed: Fed, at: dt.datetime | None) -> None:
+        seq = self.at_once.popleft()
+        if at is not None:
+            self._advance_time(at)
+        waiter = self._answers.pop(seq, None) or self._waiters.pop(seq, None)
+        if waiter is not None:
+            waiter(fed)
+
+    def _run_ready(self) -> None:
         self.loop.drain()
         while self._conditions and self._meet_conditions():
             self.loop.drain()
@@ -317,13 +502,18 @@ class Run:
 
     def _meet_conditions(self) -> bool:
         met = False
-        for entry in list(self._conditions):
-            condition, future = entry
-            if future.done() or condition():
-                self._conditions.remove(entry)
-                if not future.done():
-                    future.set_result(None)
-                    met = True
+        outer = asyncio._get_running_loop()
+        asyncio._set_running_loop(self.loop)  # a condition may ask what the workflow's code may
+        try:
+            for entry in list(self._conditions):
+                condition, future = entry
+                if future.done() or condition():
+                    self._conditions.remove(entry)
+                    if not future.done():
+                        future.set_result(None)
+                        met = True
+        finally:
+            asyncio._set_running_loop(outer)
         return met
 
     def _advance_time(self, moment: dt.datetime) -> None:
@@ -341,8 +531,8 @@ class Run:
         return step.status in _ENDED
 
     def _is_news(self, step: StepRecord) -> bool:
-        if step.seq < 0:
-            return True
+        if step.seq < 0:  # an update that was cut off by an end has its answer
+            return step.kind != UPDATE_KIND or step.status not in _ENDED
         if step.canvas is not None and step.canvas != step.seq:
             return False  # a canvas is seen once, at its first member
         return self._has_ended(step)
@@ -354,7 +544,17 @@ class Run:
         if not self._recorded or self._lenient:
             return
         for seq, command in self.commands.items():
+            if command.kind == _LOCAL and seq in self.at_once:
+                continue  # the visit before had to hand over before it could run this
             self._violate_now(NondeterminismError(seq, "nothing at that point", f"{command.kind} {command.name!r}"))
+
+    def _check_at_once(self) -> None:
+        """Outcomes were seen after this point, so what the code needs at once must be in the history."""
+        if self.at_once:
+            command = self.commands[self.at_once[0]]
+            self._violate_now(
+                NondeterminismError(command.seq, "nothing at that point", f"{command.kind} {command.name!r}")
+            )
 
     def _check_all_asked(self) -> None:
         for seq in sorted(self._history):

@@ -43,6 +43,7 @@ class Attempt(NamedTuple):
     heartbeat: str
     created_at: dt.datetime
     started_at: dt.datetime
+    local: bool = False
 
     @classmethod
     def of_row(cls, step: StepRecord) -> Attempt:
@@ -58,13 +59,15 @@ class Attempt(NamedTuple):
 
 class Ran(NamedTuple):
     """What an attempt came to: an outcome to be written, or a time to try again. `settled` says that a transactional
-    activity has written its outcome itself; `lost` that the attempt was no longer ours."""
+    activity has written its outcome itself; `lost` that the attempt was no longer ours; `handed_out` that its
+    outcome comes from outside."""
 
     outcome: Outcome | None = None
     retry_at: dt.datetime | None = None
     failure: str = ""
     settled: bool = False
     lost: bool = False
+    handed_out: bool = False
 
 
 class _Lost(Exception):
@@ -90,12 +93,15 @@ def run(step: Attempt, worker: str) -> Ran:
     token = activity._context.set(context)
     try:
         arguments = decode_arguments(step.input, definition.argument_hints)
+        if definition.transactional and step.local:
+            with transaction.atomic():  # its outcome is written later: at least once
+                return Ran(_completed(step, definition, _call(step, definition, arguments)))
         if definition.transactional:
             return _run_transactional(step, definition, arguments, worker)
         value = _call(step, definition, arguments)
         return Ran(_completed(step, definition, value))
     except activity.CompleteAsync:
-        return Ran()
+        return Ran(handed_out=True)
     except _Lost:
         return Ran(lost=True)
     except (Exception, asyncio.CancelledError) as error:
@@ -179,7 +185,7 @@ def _failed(step: Attempt, error: BaseException, details: Sequence[Any]) -> Ran:
         return Ran(Outcome(step.seq, step.attempt, CANCELLED, "", failure, now), failure=failure)
     decision = decide(step, error, now)
     if isinstance(decision, dt.datetime):
-        if details:
+        if details and not step.local:
             _write_heartbeat(step, details)
         return Ran(retry_at=decision, failure=failure)
     return Ran(Outcome(step.seq, step.attempt, FAILED, decision, failure, now), failure=failure)

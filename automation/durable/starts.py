@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
 from automation import clock
-from automation.durable import canvas, gathering, payloads, statements, timers
+from automation.durable import attributes, canvas, gathering, payloads, run_options, statements, timers
+from automation.durable.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from automation.durable.run_options import NONE, RunOptions
 from automation.models import ExecutionStatus, WorkflowExecution
 from automation.models.ids import uuid7
 
@@ -23,7 +25,12 @@ class NewExecution:
 
     business_id: the caller's own id, one open execution each; the row's id where empty.
     booking_sequence: with workflow, booking and trigger, the key that a repeated event cannot start again.
-    scheduled_for: not before this time; None is now.
+    scheduled_for: not before this time; None is now. start_delay: the same, from now.
+    id: the row's; a new one where None. memo, search_attributes: name → value.
+    options: time limits, retry policy and the like.
+    id_reuse_policy, id_conflict_policy: of a business id that is known already; obeyed by `id_policies.start`.
+    parent_id, parent_seq: the step that waits for it. first_run_id, previous_run_id: the chain of runs it goes on with.
+    raw_input: the arguments as they stand in a row, in place of `args`. id_is_ours: nobody else knows the business id.
     """
 
     definition: str
@@ -38,6 +45,19 @@ class NewExecution:
     booking_sequence: int | None = None
     depth: int = 0
     scheduled_for: dt.datetime | None = None
+    start_delay: dt.timedelta | None = None
+    id: uuid.UUID | None = None
+    memo: Mapping[str, Any] | None = None
+    search_attributes: Mapping[str, Any] | None = None
+    options: RunOptions = NONE
+    id_reuse_policy: WorkflowIDReusePolicy = WorkflowIDReusePolicy.ALLOW_DUPLICATE
+    id_conflict_policy: WorkflowIDConflictPolicy = WorkflowIDConflictPolicy.UNSPECIFIED
+    parent_id: uuid.UUID | None = None
+    parent_seq: int | None = None
+    first_run_id: uuid.UUID | None = None
+    previous_run_id: uuid.UUID | None = None
+    raw_input: str | None = None
+    id_is_ours: bool = False
 
 
 def start_many(new: Sequence[NewExecution]) -> list[uuid.UUID]:
@@ -69,8 +89,12 @@ def record_all_cancelled(new: Sequence[tuple[NewExecution, str]]) -> list[uuid.U
 
 
 def _row(new: NewExecution, now: dt.datetime) -> WorkflowExecution:
+    if new.start_delay is not None:
+        new = replace(new, scheduled_for=max(new.scheduled_for or now, now) + new.start_delay)
+    start = max(new.scheduled_for or now, now)
+    options = NONE if new.options is NONE else new.options.begun_at(start)
     return WorkflowExecution(
-        id=uuid7(),
+        id=new.id or uuid7(),
         namespace=settings.WORKFLOW_NAMESPACE,
         business_id=new.business_id,
         definition=new.definition,
@@ -84,23 +108,76 @@ def _row(new: NewExecution, now: dt.datetime) -> WorkflowExecution:
         queue=new.queue or settings.WORKFLOW_TASK_QUEUE,
         priority=new.priority,
         due=timers.sweep_time(new.scheduled_for, now),
-        input=payloads.encode(list(new.args), f"arguments of workflow {new.definition!r}"),
+        input=_input(new),
         result="",
         failure="",
         error_message="",
         scheduled_for=new.scheduled_for,
         created_at=now,
+        parent_id=new.parent_id,
+        parent_seq=new.parent_seq,
+        first_run_id=new.first_run_id,
+        previous_run_id=new.previous_run_id,
+        options=options.dump(),
+        deadline=options.deadline(start),
+        memo=payloads.encode(dict(new.memo), "memo") if new.memo else "",
+        search_attributes=attributes.to_row(new.search_attributes),
     )
+
+
+def _input(new: NewExecution) -> str:
+    if new.raw_input is not None:
+        return new.raw_input
+    return payloads.encode(list(new.args), f"arguments of workflow {new.definition!r}")
+
+
+def again(row: WorkflowExecution) -> NewExecution:
+    """What begins like this execution did, as the next run of its chain."""
+    return NewExecution(
+        row.definition,
+        raw_input=row.input,
+        queue=row.queue,
+        priority=row.priority,
+        business_id=row.workflow_id_of_caller,
+        workflow_id=row.workflow_id,
+        version_id=row.version_id,
+        booking_id=row.booking_id,
+        trigger=row.trigger,
+        depth=row.depth,
+        memo=payloads.decode(row.memo),
+        search_attributes=row.search_attributes,
+        options=run_options.parse(row.options),
+        parent_id=row.parent_id,
+        parent_seq=row.parent_seq,
+        first_run_id=row.first_run_id or row.id,
+        previous_run_id=row.id,
+    )
+
+
+def insert(new: Sequence[NewExecution], now: dt.datetime) -> list[WorkflowExecution]:
+    """Write executions of which it is sure that nothing collides with them, in the caller's transaction, and send them
+    after its commit."""
+    rows = WorkflowExecution.objects.bulk_create([_row(one, now) for one in new], batch_size=500)
+    transaction.on_commit(lambda: _publish(rows, now))
+    return rows
 
 
 def _insert(rows: Sequence[WorkflowExecution]) -> list[WorkflowExecution]:
     first = rows[0] if len(rows) == 1 and rows[0].status == ExecutionStatus.PENDING else None
-    if first is not None and not (first.workflow_id or first.version_id or first.booking_id or first.business_id):
+    if first is not None and not _is_special(first):
         statements.current().start(first)
         return [first]
     WorkflowExecution.objects.bulk_create(rows, ignore_conflicts=True)
     there = set(WorkflowExecution.objects.filter(id__in=[row.id for row in rows]).values_list("id", flat=True))
     return [row for row in rows if row.id in there]
+
+
+def _is_special(row: WorkflowExecution) -> bool:
+    """Whether a row can collide with another one, or has more columns than the hot statement writes."""
+    return bool(
+        (row.workflow_id or row.version_id or row.booking_id or row.business_id)
+        or (row.options or row.memo or row.search_attributes or row.parent_id or row.first_run_id)
+    )
 
 
 def _publish(rows: Sequence[WorkflowExecution], now: dt.datetime) -> None:

@@ -120,26 +120,29 @@ def _append(decision: Decision, worker: str, now: dt.datetime) -> bool:
 
 def _row(execution: uuid.UUID, step: NewStep, worker: str, now: dt.datetime) -> ExecutionStep:
     claimed = step.status == StepStatus.RUNNING
+    ended = step.completed_at is not None
     return ExecutionStep(
         execution_id=execution,
         seq=step.seq,
         kind=step.kind,
         name=step.name,
         status=step.status,
-        attempt=1 if claimed else 0,
+        attempt=1 if claimed else step.attempt,
+        resolved_seq=0 if ended else None,
         queue=step.queue,
         priority=step.priority,
         canvas=step.canvas,
         stage=step.stage,
         options=step.options,
         input=step.input,
-        output="",
-        failure="",
+        output=step.output,
+        failure=step.failure,
         run_at=step.run_at,
         due=step.due,
         worker=worker if claimed else "",
         created_at=now,
-        started_at=now if claimed else None,
+        started_at=now if claimed else step.started_at,
+        completed_at=step.completed_at,
     )
 
 

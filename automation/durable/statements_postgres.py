@@ -13,8 +13,10 @@ statement that writes an outcome and the next claim together won by 10 % to 350 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 from automation import clock
 from automation.durable.postgres import Hot, execute
@@ -44,7 +46,8 @@ __all__ = [
 
 _EXECUTION = (
     "e.id, e.epoch, e.definition, e.status, e.business_id, e.namespace, e.queue, e.priority, e.input, e.created_at, "
-    "e.started_at, e.inbox_seq, e.reopened, e.recoveries"
+    "e.started_at, e.inbox_seq, e.reopened, e.recoveries, e.parent_id, e.parent_seq, e.first_run_id, "
+    "e.previous_run_id, e.deadline, e.options, e.memo, e.search_attributes"
 )
 _STEP = (
     "s.execution_id, s.seq, s.kind, s.name, s.status, s.attempt, s.resolved_seq, s.queue, s.priority, s.canvas, "
@@ -124,7 +127,13 @@ def take_over(
     if rows:
         clock.synchronize(rows[-1][-1])
     # A first takeover has no steps to load, unless something came from outside before it.
-    return [ExecutionRecord._make((*row[:-2], 0 if row[-2] and not row[11] else 1)) for row in rows]
+    return [_record(row) for row in rows]
+
+
+def _record(row: Sequence[Any]) -> ExecutionRecord:
+    *values, attributes, fresh, _ = row
+    steps = 0 if fresh and not row[11] else 1
+    return ExecutionRecord._make((*values, json.loads(attributes) if attributes else None, steps))
 
 
 _LOAD = f"""

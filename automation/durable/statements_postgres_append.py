@@ -81,8 +81,22 @@ added AS (
 )"""
 
 
+_ENDED = """
+ended AS (
+    INSERT INTO automation_executionstep (execution_id, seq, kind, name, status, attempt, resolved_seq, options, input,
+                                          output, failure, created_at, started_at, completed_at)
+    SELECT v.id, v.seq, v.kind, v.name, v.status, v.attempt, 0, v.options, v.input, v.output, v.failure, $12,
+           v.started_at, v.completed_at
+    FROM held h
+    JOIN unnest(${a}::uuid[], ${b}::int[], ${c}::text[], ${d}::text[], ${e}::text[], ${f}::int[], ${g}::text[],
+                ${h}::text[], ${i}::text[], ${j}::text[], ${k}::timestamptz[], ${l}::timestamptz[])
+         AS v (id, seq, kind, name, status, attempt, options, input, output, failure, started_at, completed_at)
+         ON v.id = h.id
+)"""
+
+
 @functools.cache
-def _append(settles: bool, seen: bool, cancels: bool, adds: bool) -> Hot:
+def _append(settles: bool, seen: bool, cancels: bool, adds: bool, ended: bool) -> Hot:
     """The statement with the parts that are needed; parameters are numbered in the order of the parts."""
     number = 22 if settles else 14
 
@@ -103,7 +117,9 @@ def _append(settles: bool, seen: bool, cancels: bool, adds: bool) -> Hot:
         parts.append(numbered(_CANCELLED, 3))
     if adds:
         parts.append(numbered(_NEW, 16))
-    form = "".join("-x"[part] for part in (settles, seen, cancels, adds))
+    if ended:
+        parts.append(numbered(_ENDED, 12))
+    form = "".join("-x"[part] for part in (settles, seen, cancels, adds, ended))
     return Hot(f"append_{form}", "WITH " + ",".join(parts) + " SELECT id FROM held")  # noqa: S608  (constants only)
 
 
@@ -116,7 +132,8 @@ def append(decisions: Sequence[Decision], worker: str, now: dt.datetime) -> set[
         (d.execution_id, seq, 0 if d.ending is None else None) for d in decisions for seq in d.cancelled
     ]
     cancelled += [(d.execution_id, None, None) for d in decisions if d.ending is not None and d.leaves_open]
-    new = [(d.execution_id, step) for d in decisions for step in d.new]
+    new = [(d.execution_id, step) for d in decisions for step in d.new if step.completed_at is None]
+    ended = [(d.execution_id, step) for d in decisions for step in d.new if step.completed_at is not None]
     parameters: list[Value] = [
         [d.execution_id for d in decisions],
         [d.epoch for d in decisions],
@@ -168,5 +185,20 @@ def append(decisions: Sequence[Decision], worker: str, now: dt.datetime) -> set[
             [worker if running else "" for running in claimed],
             [now if running else None for running in claimed],
         ]
-    statement = _append(bool(settled), bool(seen), bool(cancelled), bool(new))
+    if ended:
+        parameters += [
+            [id_ for id_, _ in ended],
+            [step.seq for _, step in ended],
+            [step.kind for _, step in ended],
+            [step.name for _, step in ended],
+            [step.status for _, step in ended],
+            [step.attempt for _, step in ended],
+            [step.options for _, step in ended],
+            [step.input for _, step in ended],
+            [step.output for _, step in ended],
+            [step.failure for _, step in ended],
+            [step.started_at for _, step in ended],
+            [step.completed_at for _, step in ended],
+        ]
+    statement = _append(bool(settled), bool(seen), bool(cancelled), bool(new), bool(ended))
     return {uuid.UUID(id_) for (id_,) in statement.rows(*parameters)}

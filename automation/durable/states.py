@@ -31,8 +31,8 @@ UNFINISHED = (StepStatus.PENDING, StepStatus.RUNNING)
 def plan_dues(steps: Sequence[NewStep], now: dt.datetime) -> None:
     """Set when steps about to be written may run, and when a sweep looks at them."""
     for step in steps:
-        if step.status == StepStatus.RUNNING:
-            continue
+        if step.status != StepStatus.PENDING or step.child is not None:
+            continue  # it runs, is over, or waits for the end of another execution
         if step.canvas is not None and step.stage > 0:
             step.due = None  # not its turn yet
             continue

@@ -15,20 +15,26 @@ import datetime as dt
 import logging
 import time
 import uuid
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError, connection, transaction
 
 from automation import clock
 from automation.durable import (
     canvas,
+    children,
+    closing,
+    completions,
+    errands,
+    give_up,
     hooks,
     leases,
     links,
     liveness,
+    local_activities,
     options,
     runner,
     statements,
@@ -45,6 +51,7 @@ logger = logging.getLogger(__name__)
 
 _ACTIVITY = str(StepKind.ACTIVITY)
 _TIMER = str(StepKind.TIMER)
+_TO_OTHERS = (str(StepKind.CHILD), str(StepKind.EXTERNAL))
 
 CLOCK_SECONDS = 60.0
 """How long a process goes by what it last read of the database's clock."""
@@ -71,6 +78,9 @@ class Visit:
         self.worker = liveness.worker_id()
         self.statements = statements.current()
         self.touched: set[uuid.UUID] = set()
+        self.begun: set[tuple[uuid.UUID, int]] = set()
+        self._unanswered: deque[tuple[Run, Decision]] = deque()
+        self._errands: deque[tuple[uuid.UUID, int]] = deque()
         if not clock.synchronized_within(CLOCK_SECONDS):
             leases.synchronize_clock()
 
@@ -113,7 +123,11 @@ class Visit:
         self.touched.update(id_ for id_, _ in wanted)
         now = clock.now()
         rows = self.statements.take_over(wanted, self.worker, now, now + dt.timedelta(seconds=settings.DURABLE_LEASE))
-        decided = [pair for row, run, steps in self._prepare(rows) if (pair := self._decide(row, run, steps))]
+        self._act_on([pair for row, run, steps in self._prepare(rows) if (pair := self._decide(row, run, steps))])
+        return len(rows)
+
+    def _act_on(self, decided: Sequence[tuple[Run, Decision]]) -> None:
+        """Carry on what this visit can carry, and write the rest."""
         carried = [(run, decision) for run, decision in decided if self._next_of(decision)]
         others = [(run, decision) for run, decision in decided if not self._next_of(decision)]
         held = self._write(others)
@@ -126,7 +140,6 @@ class Visit:
                 self._write(carried[position:])
                 break
             self._begin(run, decision)
-        return len(rows)
 
     def _prepare(
         self, rows: Sequence[ExecutionRecord]
@@ -153,11 +166,55 @@ class Visit:
             else:
                 run.execution = row
                 seen = run.feed_new(steps)
-            return run, run.decide(seen)
+            decision = self._decision_of(run, seen)
+            if left := [step.seq for step in steps if step.kind in _TO_OTHERS and errands.is_left(step)]:
+                decision.errands = [*decision.errands, *left]
+            return run, decision
         except (NondeterminismError, Exception) as error:
             # Whatever the code does wrong is its own execution's matter, not the others' of this visit.
             self._park(row, run, error)
             return None
+
+    def _decision_of(self, run: Run, seen: list[tuple[int, int]]) -> Decision:
+        """What the code has asked for, once it has what it needs at once."""
+        if run.at_once:
+            seen = [*seen, *local_activities.run_pending(self, run)]
+        decision = run.decide(seen)
+        if run.has_children and any(step.child is not None for step in decision.new):
+            decision.effects = [*decision.effects, partial(children.start, run.execution, decision.new)]
+        if decision.ending is not None:
+            closing.plan(run.execution, decision, run.has_children)
+        return decision
+
+    def _go_on(self) -> None:
+        """What is left to do after the writes: answers that code waits for, and messages to other executions."""
+        while self._unanswered or self._errands:
+            if not self._unanswered:
+                execution, seq = self._errands.popleft()
+                if errands.run(execution, seq):
+                    self._advance([(execution, None)])
+                continue
+            run, decision = self._unanswered.popleft()
+            try:
+                self._act_on([(run, self._decision_of(run, children.answer(run, decision)))])
+            except (NondeterminismError, Exception) as error:
+                if isinstance(error, DatabaseError | InterfaceError):
+                    raise
+                self._park(run.execution, run, error)
+
+    def _append(self, decisions: Sequence[Decision], now: dt.datetime) -> set[uuid.UUID]:
+        """Write decisions: in one statement, but for those that change rows of others."""
+        plain = [decision for decision in decisions if not decision.effects]
+        held = self.statements.append(plain, self.worker, now) if plain else set()
+        for decision in decisions if len(plain) < len(decisions) else ():
+            if not decision.effects:
+                continue
+            with transaction.atomic():
+                if self.statements.append([decision], self.worker, now):
+                    for effect in decision.effects:
+                        effect(now)
+                    held.add(decision.execution_id)
+        return held
 
     def _park(self, row: ExecutionRecord, run: Run | None, error: BaseException) -> None:
         logger.error("execution %s is parked: %s", row.id, error)
@@ -172,11 +229,18 @@ class Visit:
         now = clock.now()
         for _, decision in decided:
             states.plan_dues(decision.new, now)
-        held = self.statements.append([decision for _, decision in decided], self.worker, now)
+            if decision.unfinished:
+                local_activities.plan(decision)
+        held = self._append([decision for _, decision in decided], now)
         for run, decision in decided:
             if decision.execution_id in held and decision.ending is None:
                 self._send(decision, now)
-                if _is_near(decision, now) and not run.stands_back:
+                if decision.unfinished and decision.keeps:
+                    self._unanswered.append((run, decision))
+                elif decision.unfinished:
+                    run.close()
+                    canvas.visit([(run.execution_id, None)], run.execution.queue)
+                elif _is_near(decision, now) and not run.stands_back:
                     _keep(run)
                 else:
                     run.close()
@@ -185,9 +249,12 @@ class Visit:
                 run.close()
                 if decision.ending is not None and decision.execution_id in held:
                     hooks.ended(run.execution, decision.ending)
+                    if decision.due is not None:
+                        closing.settle_quietly(run.execution_id)
         return held
 
     def _send(self, decision: Decision, now: dt.datetime) -> None:
+        self._errands.extend((decision.execution_id, seq) for seq in decision.errands)
         plain = [step for step in decision.new if step.kind == _ACTIVITY and step.canvas is None]
         if plain:
             canvas.parallel(decision.execution_id, plain, now)
@@ -204,9 +271,14 @@ class Visit:
 
     def _next_of(self, decision: Decision) -> NewStep | None:
         """The step that this visit can run itself: the only thing that was asked for, and of this queue."""
-        if decision.ending is not None or len(decision.new) != 1 or decision.cancelled:
+        if decision.ending is not None or not decision.new or decision.cancelled:
             return None
-        step = decision.new[0]
+        if decision.unfinished or decision.errands:
+            return None
+        # What is over already (markers, local activities) is asked for in any number, and comes before it.
+        step = decision.new[-1]
+        if len(decision.new) > 1 and any(other.completed_at is None for other in decision.new[:-1]):
+            return None
         if step.kind != _ACTIVITY or step.canvas is not None or step.run_at is not None or step.queue != self.queue:
             return None
         limits = options.parse(step.options)
@@ -221,12 +293,12 @@ class Visit:
 
     def _begin(self, run: Run, decision: Decision) -> None:
         """Write the first step that is carried, as claimed, and carry on from it."""
-        step = decision.new[0]
+        step = decision.new[-1]
         now = clock.now()
         execution = run.execution
-        if decision.seen:
+        if decision.seen or decision.effects or len(decision.new) > 1:
             step.status, decision.keeps = "running", True
-            held = bool(self.statements.append([decision], self.worker, now))
+            held = bool(self._append([decision], now))
         else:
             held = self.statements.begin(execution.id, execution.epoch, execution.inbox_seq, step, self.worker, now)
         if held:
@@ -239,6 +311,7 @@ class Visit:
         execution = run.execution
         while True:
             attempt = Attempt.of_new(execution, step, now)
+            self.begun.add((execution.id, step.seq))
             ran = hooks.step(step.name, execution.id, step.seq, partial(runner.run, attempt, self.worker))
             outcome = ran.outcome
             if outcome is None:
@@ -246,7 +319,7 @@ class Visit:
                 return
             try:
                 order = run.feed_own(outcome, step.name, self.worker)
-                decision = run.decide([(outcome.seq, order)] if ran.settled else [])
+                decision = self._decision_of(run, [(outcome.seq, order)] if ran.settled else [])
             except (NondeterminismError, Exception) as error:
                 if not ran.settled:
                     self._settle(execution.id, outcome)
@@ -266,15 +339,14 @@ class Visit:
                     self._settle_and_wake(execution.id, outcome)
                 return
             now = outcome.completed_at
-            held = self.statements.carry(
-                execution.id,
-                execution.epoch,
-                execution.inbox_seq,
-                outcome,
-                order,
-                following,
-                self.worker,
-            )
+            if decision.effects or len(decision.new) > 1:
+                decision.settled, decision.settled_order = outcome, order
+                following.status, decision.keeps = "running", True
+                held = bool(self._append([decision], now))
+            else:
+                held = self.statements.carry(
+                    *(execution.id, execution.epoch, execution.inbox_seq, outcome, order, following, self.worker)
+                )
             if not held:
                 run.close()
                 self._settle_and_wake(execution.id, outcome)
@@ -287,7 +359,7 @@ class Visit:
             held = bool(self._write([(run, decision)]))
         else:
             following.status, decision.keeps = "running", True
-            held = bool(self.statements.append([decision], self.worker, now))
+            held = bool(self._append([decision], now))
         if not held:
             run.close()
             self._advance([(run.execution_id, None)])
@@ -297,6 +369,8 @@ class Visit:
         """Write the outcome of the last step that this visit carries, and what follows from it."""
         ending, outcome = decision.ending, decision.settled
         if ending is None or outcome is None or decision.leaves_open or decision.cancelled:
+            return bool(self._write([(run, decision)]))
+        if decision.effects or decision.new or decision.due is not None:
             return bool(self._write([(run, decision)]))
         held = self.statements.finish(decision, self.worker)
         run.close()
@@ -309,6 +383,8 @@ class Visit:
         run.close()
         if ran.retry_at is not None:
             self.retry(run.execution_id, step, 1, ran)
+        elif ran.handed_out:
+            completions.hand_out(run.execution_id, step.seq, 1)
         self.statements.let_go(run.execution_id, run.execution.epoch, self.lease())
 
     def _settle(self, execution: uuid.UUID, outcome: Outcome) -> bool:
@@ -360,7 +436,11 @@ class Visit:
     def _holding(self) -> Iterator[None]:
         try:
             yield
+            if self._unanswered or self._errands:
+                self._go_on()
         except BaseException as error:
+            for run, _ in self._unanswered:
+                run.close()
             for execution in self.touched:
                 if (run := _cache.pop(execution, None)) is not None:
                     run.close()
@@ -384,6 +464,7 @@ class Visit:
                     execution_id__in=self.touched, status=StepStatus.RUNNING, worker=self.worker
                 )
                 if blameless:
+                    give_up.what_may_have_happened(steps, self.begun, now)
                     steps.update(status=StepStatus.PENDING, worker="", due=now, run_at=now)
                     executions.update(worker="", due=now)
                 else:

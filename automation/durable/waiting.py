@@ -68,7 +68,7 @@ def as_completed(fs: Iterable[Awaitable[T]], *, timeout: float | None = None) ->
     async def following() -> T:
         task = await done.get()
         if task is None:
-            raise asyncio.TimeoutError
+            raise TimeoutError
         return task.result()
 
     timer = loop.call_later(timeout, expired) if timeout is not None and tasks else None

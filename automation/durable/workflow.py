@@ -10,77 +10,167 @@ import datetime as dt
 import logging
 import random as random_module
 import uuid
-from collections.abc import Callable, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import MutableMapping
 from typing import Any
 
 from django.conf import settings
 
-from automation.durable import current, registry
+from automation.durable import current
+from automation.durable.calls import (
+    ActivityConfig,
+    LocalActivityConfig,
+    execute_activity,
+    execute_activity_class,
+    execute_activity_method,
+    execute_local_activity,
+    execute_local_activity_class,
+    execute_local_activity_method,
+    start_activity,
+    start_activity_class,
+    start_activity_method,
+    start_local_activity,
+    start_local_activity_class,
+    start_local_activity_method,
+)
 from automation.durable.chains import Chain, Group, Step, chain, group, step
-from automation.durable.common import Priority, RetryPolicy
+from automation.durable.child_workflows import (
+    ChildWorkflowCancellationType,
+    ChildWorkflowHandle,
+    ParentClosePolicy,
+    execute_child_workflow,
+    start_child_workflow,
+)
 from automation.durable.current import in_workflow
 from automation.durable.definitions import defn, init, run
-from automation.durable.members import Activity, arguments, make_member, name_of, seconds
-from automation.durable.options import StepOptions
+from automation.durable.exceptions import ContinueAsNewError, NondeterminismError, ReadOnlyContextError
+from automation.durable.external import (
+    ExternalWorkflowHandle,
+    get_external_workflow_handle,
+    get_external_workflow_handle_for,
+)
+from automation.durable.futures import ActivityCancellationType, ActivityHandle
+from automation.durable.handlers import HandlerUnfinishedPolicy, query, signal, update
+from automation.durable.handling import (
+    PayloadConverter,
+    all_handlers_finished,
+    current_update_info,
+    get_dynamic_query_handler,
+    get_dynamic_signal_handler,
+    get_dynamic_update_handler,
+    get_query_handler,
+    get_signal_handler,
+    get_update_handler,
+    payload_converter,
+    set_dynamic_query_handler,
+    set_dynamic_signal_handler,
+    set_dynamic_update_handler,
+    set_query_handler,
+    set_signal_handler,
+    set_update_handler,
+)
+from automation.durable.info import Info, ParentInfo, RootInfo, info
+from automation.durable.members import seconds
+from automation.durable.memos import memo, memo_value, upsert_memo, upsert_search_attributes
+from automation.durable.messages import (
+    UnfinishedSignalHandlersWarning,
+    UnfinishedUpdateHandlersWarning,
+    UpdateInfo,
+)
+from automation.durable.patches import deprecate_patch, patched
+from automation.durable.successors import continue_as_new
+from automation.durable.unsafe import unsafe
+from automation.durable.waiting import as_completed, wait, wait_condition
 
 __all__ = [
+    "ActivityCancellationType",
+    "ActivityConfig",
+    "ActivityHandle",
     "Chain",
+    "ChildWorkflowCancellationType",
+    "ChildWorkflowHandle",
+    "ContinueAsNewError",
+    "ExternalWorkflowHandle",
     "Group",
+    "HandlerUnfinishedPolicy",
     "Info",
+    "LocalActivityConfig",
     "LoggerAdapter",
+    "NondeterminismError",
+    "ParentClosePolicy",
+    "ParentInfo",
+    "PayloadConverter",
+    "ReadOnlyContextError",
+    "RootInfo",
     "Step",
+    "UnfinishedSignalHandlersWarning",
+    "UnfinishedUpdateHandlersWarning",
+    "UpdateInfo",
+    "all_handlers_finished",
+    "as_completed",
     "chain",
+    "continue_as_new",
+    "current_update_info",
     "default_queue",
     "defn",
+    "deprecate_patch",
     "execute_activity",
+    "execute_activity_class",
+    "execute_activity_method",
+    "execute_child_workflow",
+    "execute_local_activity",
+    "execute_local_activity_class",
+    "execute_local_activity_method",
+    "get_dynamic_query_handler",
+    "get_dynamic_signal_handler",
+    "get_dynamic_update_handler",
+    "get_external_workflow_handle",
+    "get_external_workflow_handle_for",
+    "get_query_handler",
+    "get_signal_handler",
+    "get_update_handler",
     "group",
     "in_workflow",
     "info",
     "init",
     "instance",
     "logger",
+    "memo",
+    "memo_value",
     "now",
+    "patched",
+    "payload_converter",
+    "query",
     "random",
     "run",
+    "set_dynamic_query_handler",
+    "set_dynamic_signal_handler",
+    "set_dynamic_update_handler",
+    "set_query_handler",
+    "set_signal_handler",
+    "set_update_handler",
+    "signal",
     "sleep",
     "start_activity",
+    "start_activity_class",
+    "start_activity_method",
+    "start_child_workflow",
+    "start_local_activity",
+    "start_local_activity_class",
+    "start_local_activity_method",
     "step",
     "time",
     "time_ns",
+    "unsafe",
+    "update",
+    "upsert_memo",
+    "upsert_search_attributes",
     "uuid4",
+    "wait",
     "wait_condition",
 ]
 
 
 # -- the run that is asking ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Info:
-    """What a workflow can know about its execution."""
-
-    workflow_id: str
-    run_id: str
-    workflow_type: str
-    namespace: str
-    task_queue: str
-    start_time: dt.datetime
-    workflow_start_time: dt.datetime
-    attempt: int = 1
-
-
-def info() -> Info:
-    execution = current.run().execution
-    return Info(
-        workflow_id=execution.business_id or str(execution.id),
-        run_id=str(execution.id),
-        workflow_type=execution.definition,
-        namespace=execution.namespace,
-        task_queue=execution.queue,
-        start_time=execution.created_at,
-        workflow_start_time=execution.started_at,
-    )
 
 
 def instance() -> Any:
@@ -104,12 +194,16 @@ def time_ns() -> int:
 
 def uuid4() -> uuid.UUID:
     """A UUID that is the same in every replay."""
-    return current.run().uuid4()
+    run = current.run()
+    run.check_writable("use random numbers")
+    return run.uuid4()
 
 
 def random() -> random_module.Random:
     """A source of random numbers that is the same in every replay."""
-    return current.run().random
+    run = current.run()
+    run.check_writable("use random numbers")
+    return run.random
 
 
 # -- waiting -----------------------------------------------------------------------------------------------------------
@@ -118,69 +212,6 @@ def random() -> random_module.Random:
 async def sleep(duration: float | dt.timedelta, *, summary: str | None = None) -> None:
     """Sleep durably, for seconds or weeks: a row, no worker memory."""
     await asyncio.sleep(seconds(duration) or 0.0)
-
-
-async def wait_condition(
-    fn: Callable[[], bool], *, timeout: dt.timedelta | float | None = None, timeout_summary: str | None = None
-) -> None:
-    """Wait until `fn()` holds; it is asked after everything that happens. Raises asyncio.TimeoutError."""
-    if fn():
-        return
-    await asyncio.wait_for(current.run().wait_condition(fn), seconds(timeout))
-
-
-# -- activities --------------------------------------------------------------------------------------------------------
-
-
-def start_activity(
-    activity: Activity,
-    arg: Any = registry._Missing,
-    *,
-    args: Sequence[Any] = (),
-    task_queue: str | None = None,
-    result_type: type | None = None,
-    schedule_to_close_timeout: dt.timedelta | None = None,
-    schedule_to_start_timeout: dt.timedelta | None = None,
-    start_to_close_timeout: dt.timedelta | None = None,
-    heartbeat_timeout: dt.timedelta | None = None,
-    retry_policy: RetryPolicy | None = None,
-    cancellation_type: Any = None,
-    activity_id: str | None = None,
-    versioning_intent: Any = None,
-    summary: str | None = None,
-    event_groups: Any = None,
-    priority: Priority = Priority(),  # noqa: B008
-) -> asyncio.Future[Any]:
-    """Ask for an activity and return at once; await what it returns for the result.
-
-    At least one of start_to_close_timeout and schedule_to_close_timeout is required.
-    """
-    if start_to_close_timeout is None and schedule_to_close_timeout is None:
-        raise ValueError(
-            f"activity {name_of(activity)!r}: start_to_close_timeout or schedule_to_close_timeout is required"
-        )
-    options = StepOptions(
-        start_to_close=seconds(start_to_close_timeout),
-        schedule_to_close=seconds(schedule_to_close_timeout),
-        schedule_to_start=seconds(schedule_to_start_timeout),
-        heartbeat=seconds(heartbeat_timeout),
-        retry=retry_policy,
-        summary=summary or "",
-    )
-    member = make_member(activity, arguments(arg, args), options, task_queue, priority, result_type)
-    return current.run().activity(
-        member.name,
-        member.input,
-        queue=member.queue,
-        priority=member.priority,
-        options=member.options,
-        result_hint=member.result_hint,
-    )
-
-
-async def execute_activity(activity: Activity, arg: Any = registry._Missing, **options: Any) -> Any:
-    """Run an activity and wait for its result; the options are those of `start_activity`. Raises ActivityError."""
-    return await start_activity(activity, arg, **options)
 
 
 # -- logging -----------------------------------------------------------------------------------------------------------
