@@ -6,7 +6,6 @@ got the message. Its idempotency key travels as Message-ID, or to the SMS provid
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -15,16 +14,13 @@ from asgiref.sync import sync_to_async
 from django.db.models import F
 
 from automation import clock
-from automation.actions import deliveries
+from automation.actions import notices
 from automation.domains.shared.models import Event, Figure, UserProcessing
 from automation.domains.shared.payloads import EmailPayload, UserProcessingPayload
 from automation.durable import activity
 from automation.durable.base import monitored_activity, transactional_activity
 from automation.durable.exceptions import ApplicationError
-from automation.models import Channel, NotificationStatus, User
-from automation.providers import email as mail
-from automation.providers.sms import BadPhone, SmsFailed, SmsMessage, SmsRefused, parse_phone
-from automation.providers.sms import send_sms as send_text
+from automation.models import User
 
 Answer = dict[str, Any]
 
@@ -39,14 +35,14 @@ def send_email(to: str, subject: str, body: str, html: str = "", reply_to: str =
 
     Raises ApplicationError: RecipientRefused is final, DeliveryFailed is not.
     """
-    return _email(to, subject, body, html=html, reply_to=reply_to)
+    return notices.email(to, subject, body, html=html, reply_to=reply_to)
 
 
 @activity.defn(name="send_email_activity")
 @monitored_activity(name="send_email_activity")
 async def send_email_activity(payload: EmailPayload) -> Answer:
     """`send_email` for code that calls it with one payload, also outside of a workflow."""
-    send = sync_to_async(_email)
+    send = sync_to_async(notices.email)
     return await send(payload.to, payload.subject, payload.body, from_email=payload.from_email or "")
 
 
@@ -57,74 +53,7 @@ def send_sms(to: str, message: str, timezone: str = "") -> Answer:
 
     Raises ApplicationError: BadPhone and RecipientRefused are final, DeliveryFailed is not.
     """
-    try:
-        number = parse_phone(to, timezone).e164
-    except BadPhone as error:
-        raise ApplicationError(error.message, type="BadPhone", non_retryable=True) from error
-    key = _key()
-    row = _row(Channel.SMS, number, "", message)
-    if row is not None and row.status in deliveries.DONE:
-        return {"status": "already_sent", "to": number, "provider_id": row.provider_id}
-    try:
-        receipt = send_text(SmsMessage(to=number, text=message, idempotency_key=key))
-    except SmsRefused as error:
-        raise _refused(row, error.message) from error
-    except SmsFailed as error:
-        failure = _failed(row, error.message)
-        raise ApplicationError(failure.message, type="DeliveryFailed", next_retry_delay=error.retry_after) from error
-    if row is not None:
-        deliveries.mark_sent(row, receipt.provider_id)
-    return {"status": "sent", "to": number, "provider_id": receipt.provider_id}
-
-
-def _email(to: str, subject: str, body: str, *, html: str = "", reply_to: str = "", from_email: str = "") -> Answer:
-    message = mail.Email(
-        to=to, subject=subject, text=body, html=html, reply_to=reply_to, from_email=from_email, idempotency_key=_key()
-    )
-    row = _row(Channel.EMAIL, to, mail.one_line(subject), body)
-    if row is not None and row.status in deliveries.DONE:
-        return {"status": "already_sent", "to": to, "message_id": row.provider_id}
-    try:
-        message_id = mail.send(message)
-    except mail.EmailRefused as error:
-        raise _refused(row, error.message) from error
-    except mail.EmailFailed as error:
-        raise _failed(row, error.message) from error
-    if row is not None:
-        deliveries.mark_sent(row, message_id)
-    return {"status": "sent", "to": to, "message_id": message_id}
-
-
-def _key() -> str:
-    """The step's; outside of a workflow every call is a message of its own."""
-    return activity.info().idempotency_key if activity.in_activity() else uuid.uuid4().hex
-
-
-def _row(channel: Channel, to: str, subject: str, body: str) -> Any:
-    """This step's row; None outside of an execution."""
-    execution = _execution()
-    if execution is None:
-        return None
-    rows = deliveries.rows_of(execution, activity.info().seq, channel, [deliveries.Draft(to, subject, body)])
-    return rows[deliveries.recipient_key(to)]
-
-
-def _execution() -> uuid.UUID | None:
-    """The execution at work; an activity that is run by itself, in a test, has none."""
-    found = activity.info().execution_id if activity.in_activity() else None
-    return found if found is not None and found.int else None
-
-
-def _refused(row: Any, message: str) -> ApplicationError:
-    if row is not None:
-        deliveries.mark(row, NotificationStatus.BOUNCED, message)
-    return ApplicationError(message, type="RecipientRefused", non_retryable=True)
-
-
-def _failed(row: Any, message: str) -> ApplicationError:
-    if row is not None:
-        deliveries.mark(row, NotificationStatus.FAILED, message)
-    return ApplicationError(message, type="DeliveryFailed")
+    return notices.sms(to, message, timezone=timezone)
 
 
 # -- events and figures ------------------------------------------------------------------------------------------------
@@ -137,7 +66,7 @@ def log_event(name: str, data: dict[str, Any] | None = None) -> Answer:
     """Write down that something has happened, exactly once."""
     info = activity.info()
     event, _ = Event.objects.get_or_create(
-        key=info.idempotency_key, defaults={"name": name, "data": data or {}, "execution_id": _execution()}
+        key=info.idempotency_key, defaults={"name": name, "data": data or {}, "execution_id": notices.execution_id()}
     )
     return {"event_id": event.pk, "name": event.name}
 
@@ -149,7 +78,7 @@ def update_analytics(name: str, value: Decimal = Decimal(1), dimensions: dict[st
     """Add to today's figure of that name, exactly once; the figure as it is now, as text."""
     known, made = Event.objects.get_or_create(
         key=activity.info().idempotency_key,
-        defaults={"name": f"figure:{name}", "data": {"value": str(value)}, "execution_id": _execution()},
+        defaults={"name": f"figure:{name}", "data": {"value": str(value)}, "execution_id": notices.execution_id()},
     )
     where: dict[str, Any] = {"name": name, "day": known.occurred_at.date(), "dimensions": _dimensions(dimensions or {})}
     figure, _ = Figure.objects.select_for_update().get_or_create(**where)

@@ -1,0 +1,116 @@
+"""One message to one person, sent from any activity: its row first, then the provider, and once for each step.
+
+    answer = notices.email("ina@example.com", "Your session", "…")
+
+What organizers' workflows send goes through `automation.actions.messages` instead, which asks for people's wishes too.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from automation.actions import deliveries
+from automation.durable import activity
+from automation.durable.exceptions import ApplicationError
+from automation.models import Channel, NotificationLog, NotificationStatus
+from automation.providers import email as mail
+from automation.providers.sms import BadPhone, SmsFailed, SmsMessage, SmsRefused, parse_phone
+from automation.providers.sms import send_sms as send_text
+
+Answer = dict[str, Any]
+
+
+def email(
+    to: str,
+    subject: str,
+    body: str,
+    *,
+    html: str = "",
+    reply_to: str = "",
+    from_email: str = "",
+    key: str = "",
+    organizer_id: int | None = None,
+) -> Answer:
+    """status "sent", or "already_sent" by an earlier attempt of this step; `to` and `message_id`. `key` makes the
+    Message-ID: the step's where empty, and of its own for every call outside of an activity.
+
+    Raises ApplicationError: RecipientRefused is final, DeliveryFailed is not.
+    """
+    message = mail.Email(
+        to=to,
+        subject=subject,
+        text=body,
+        html=html,
+        reply_to=reply_to,
+        from_email=from_email,
+        idempotency_key=key or _key(),
+    )
+    row = _row(Channel.EMAIL, deliveries.Draft(to, mail.one_line(subject), body), organizer_id)
+    if row is not None and row.status in deliveries.DONE:
+        return {"status": "already_sent", "to": to, "message_id": row.provider_id}
+    try:
+        message_id = mail.send(message)
+    except mail.EmailRefused as error:
+        raise _refused(row, error.message) from error
+    except mail.EmailFailed as error:
+        raise _failed(row, error.message) from error
+    if row is not None:
+        deliveries.mark_sent(row, message_id)
+    return {"status": "sent", "to": to, "message_id": message_id}
+
+
+def sms(to: str, text: str, *, timezone: str = "", key: str = "", organizer_id: int | None = None) -> Answer:
+    """status "sent" or "already_sent"; `to` as E.164 and `provider_id`. A number without its country code is read as of
+    the time zone's country.
+
+    Raises ApplicationError: BadPhone and RecipientRefused are final, DeliveryFailed is not.
+    """
+    try:
+        number = parse_phone(to, timezone).e164
+    except BadPhone as error:
+        raise ApplicationError(error.message, type="BadPhone", non_retryable=True) from error
+    row = _row(Channel.SMS, deliveries.Draft(number, "", text), organizer_id)
+    if row is not None and row.status in deliveries.DONE:
+        return {"status": "already_sent", "to": number, "provider_id": row.provider_id}
+    try:
+        receipt = send_text(SmsMessage(to=number, text=text, idempotency_key=key or _key()))
+    except SmsRefused as error:
+        raise _refused(row, error.message) from error
+    except SmsFailed as error:
+        raise _failed(row, error.message, error) from error
+    if row is not None:
+        deliveries.mark_sent(row, receipt.provider_id)
+    return {"status": "sent", "to": number, "provider_id": receipt.provider_id}
+
+
+def execution_id() -> uuid.UUID | None:
+    """The execution at work; an activity that a test runs by itself has none."""
+    found = activity.info().execution_id if activity.in_activity() else None
+    return found if found is not None and found.int else None
+
+
+def _key() -> str:
+    return activity.info().idempotency_key if activity.in_activity() else uuid.uuid4().hex
+
+
+def _row(channel: Channel, draft: deliveries.Draft, organizer_id: int | None) -> NotificationLog | None:
+    """This step's row; None outside of an execution."""
+    execution = execution_id()
+    if execution is None:
+        return None
+    rows = deliveries.rows_of(execution, activity.info().seq, channel, [draft], organizer_id)
+    return rows[deliveries.recipient_key(draft.recipient)]
+
+
+def _refused(row: NotificationLog | None, message: str) -> ApplicationError:
+    if row is not None:
+        deliveries.mark(row, NotificationStatus.BOUNCED, message)
+    return ApplicationError(message, type="RecipientRefused", non_retryable=True)
+
+
+def _failed(row: NotificationLog | None, message: str, error: SmsFailed | None = None) -> ApplicationError:
+    if row is not None:
+        deliveries.mark(row, NotificationStatus.FAILED, message)
+    wait = error.retry_after if error is not None else None
+    return ApplicationError(message, type="DeliveryFailed", next_retry_delay=wait)
