@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from automation import clock
-from automation.durable import canvas, closing, payloads, states, timers
+from automation.durable import canvas, closing, inbox, payloads, states, timers
 from automation.errors import Conflict, NotFound
 from automation.models import (
     OPEN_STATUSES,
@@ -174,22 +174,7 @@ def rebase_planned(executions: QuerySet[WorkflowExecution], version: uuid.UUID, 
 
 def deliver(row: WorkflowExecution, kind: str, name: str, text: str, now: dt.datetime) -> int:
     """Put a message from outside into an execution's inbox, under its lock, and wake it; returns the message's seq."""
-    row.inbox_seq += 1
-    ExecutionStep.objects.create(
-        execution=row,
-        seq=-row.inbox_seq,
-        kind=kind,
-        name=name,
-        status=StepStatus.COMPLETED,
-        input=text,
-        created_at=now,
-        completed_at=now,
-    )
-    WorkflowExecution.objects.filter(id=row.id).update(
-        inbox_seq=row.inbox_seq, due=now + dt.timedelta(seconds=settings.DURABLE_REPUBLISH_MIN)
-    )
-    transaction.on_commit(lambda: canvas.visit([(row.id, None)], row.queue, priority=row.priority))
-    return -row.inbox_seq
+    return inbox.put(row, kind, name, text, now)
 
 
 def _locked(execution: uuid.UUID) -> WorkflowExecution:

@@ -14,11 +14,10 @@ from django.conf import settings
 from django.db import transaction
 
 from automation import clock
-from automation.durable import control, payloads, states
+from automation.durable import control, inbox, states
 from automation.errors import Conflict, NotFound
 from automation.models import (
     OPEN_STATUSES,
-    ExecutionStatus,
     ExecutionStep,
     StepKind,
     WorkflowExecution,
@@ -46,10 +45,9 @@ def signal(execution: uuid.UUID, name: str, text: str, key: str) -> None:
             raise NotFound(f"there is no execution {execution}")
         if _has(row, StepKind.SIGNAL, key):
             return
-        if row.status not in (*OPEN_STATUSES, ExecutionStatus.PARKED, ExecutionStatus.DEAD_LETTER):
+        if row.status not in inbox.RECEIVING:
             raise Conflict(f"execution {execution} has ended already ({row.status}); it takes no signals")
-        seq = control.deliver(row, StepKind.SIGNAL, name, text, clock.now())
-        _mark(row, seq, key)
+        inbox.put(row, StepKind.SIGNAL, name, text, clock.now(), key=key)
 
 
 def cancel(execution: uuid.UUID, reason: str, key: str) -> None:
@@ -72,7 +70,7 @@ def unless_ended() -> Iterator[None]:
 
 def _has(row: WorkflowExecution, kind: str, key: str) -> bool:
     """Whether this message has reached any run of the workflow id."""
-    steps = ExecutionStep.objects.filter(seq__lt=0, kind=kind, options=_options(key))
+    steps = ExecutionStep.objects.filter(seq__lt=0, kind=kind, options__in=_options(key))
     if not row.business_id:
         return steps.filter(execution=row).exists()
     runs = WorkflowExecution.objects.filter(namespace=row.namespace, business_id=row.business_id)
@@ -81,11 +79,12 @@ def _has(row: WorkflowExecution, kind: str, key: str) -> bool:
 
 
 def _mark(row: WorkflowExecution, seq: int, key: str) -> None:
-    ExecutionStep.objects.filter(execution=row, seq=seq).update(options=_options(key))
+    ExecutionStep.objects.filter(execution=row, seq=seq).update(options=inbox.options(early=False, key=key))
 
 
-def _options(key: str) -> str:
-    return payloads.encode({"key": key}, "options")
+def _options(key: str) -> list[str]:
+    """What may stand in the row of the message with this key."""
+    return [inbox.options(early=early, key=key) for early in (False, True)]
 
 
 def _uuid(text: str) -> uuid.UUID | None:

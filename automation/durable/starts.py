@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from automation import clock
-from automation.durable import attributes, canvas, gathering, payloads, run_options, statements, timers
+from automation.durable import attributes, canvas, gathering, memos, payloads, run_options, statements, timers
 from automation.durable.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from automation.durable.run_options import NONE, RunOptions
 from automation.models import ExecutionStatus, WorkflowExecution
@@ -144,7 +144,7 @@ def again(row: WorkflowExecution) -> NewExecution:
         booking_id=row.booking_id,
         trigger=row.trigger,
         depth=row.depth,
-        memo=payloads.decode(row.memo),
+        memo=memos.decode(row.memo),
         search_attributes=row.search_attributes,
         options=run_options.parse(row.options),
         parent_id=row.parent_id,
