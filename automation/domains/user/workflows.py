@@ -43,7 +43,7 @@ class UserOnboardingWorkflow(BaseWorkflow):
     async def run(self, data: OnboardingWorkflowInput) -> dict[str, Any]:
         """`status` ("completed"), `user_id`, and what became of `welcome` and `follow_up`. Raises ActivityError."""
         await self.execute_activity(
-            "process_user_activity", {"user_id": data.user_id, "action": "onboard"}, start_to_close_timeout=LIMIT
+            "process_user_activity", {"user_id": data.user_id, "action": "process"}, start_to_close_timeout=LIMIT
         )
         welcome = await self._mail(data, f"Welcome, {data.name}", WELCOME)
         await workflow.sleep(FOLLOW_UP_AFTER)
