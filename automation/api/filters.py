@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import Any
 
 import django_filters
 from django import forms
-from django.db.models import QuerySet
+from django.db import connection
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
 from django_filters.fields import IsoDateTimeField
 from rest_framework.exceptions import ValidationError
 from rest_framework.filters import OrderingFilter
@@ -67,10 +70,18 @@ class MomentFilter(django_filters.IsoDateTimeFilter):
 
 class WorkflowFilter(django_filters.FilterSet):
     event_type = django_filters.UUIDFilter("event_types", label="Narrowed to workflows that name this event type.")
+    tag = django_filters.CharFilter(method="filter_tag", label="Narrowed to workflows with this tag.")
 
     class Meta:
         model = Workflow
         fields = ("trigger", "is_active", "late_policy")
+
+    def filter_tag(self, rows: QuerySet[Workflow], name: str, value: str) -> QuerySet[Workflow]:
+        tag = " ".join(value.lower().split())
+        if connection.vendor == "postgresql":
+            return rows.filter(tags__contains=[tag])
+        # SQLite keeps JSON as text and cannot look into lists.
+        return rows.annotate(tags_text=Cast("tags", TextField())).filter(tags_text__contains=json.dumps(tag))
 
 
 class ActionFilter(django_filters.FilterSet):

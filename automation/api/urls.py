@@ -12,10 +12,19 @@ from automation.api.views.auth import TokenView
 from automation.api.views.bookings import BookingViewSet
 from automation.api.views.event_types import EventTypeViewSet
 from automation.api.views.executions import ExecutionViewSet, StepsView
+from automation.api.views.gallery import CreateFromView, TemplateViewSet
 from automation.api.views.health import HealthView
 from automation.api.views.insight import BacktestView, DuplicateView, ExecutionSummaryView
+from automation.api.views.portability import BulkView, ExportAllView, ExportView, ImportView
 from automation.api.views.reference import ActionTypesView, ContextFieldsView
-from automation.api.views.trials import TestView, ValidateView
+from automation.api.views.trials import (
+    BulkTestResultsView,
+    BulkTestStopView,
+    BulkTestsView,
+    BulkTestView,
+    TestView,
+    ValidateView,
+)
 from automation.api.views.versions import DraftView, PublishView, RollBackView, VersionsView, VersionView
 from automation.api.views.workflows import ActionsView, ActionView, WorkflowViewSet
 
@@ -32,7 +41,22 @@ urlpatterns = [
     path("workflows/executions/", ExecutionViewSet.as_view({"get": "list"}), name="workflow-executions"),
     path("workflows/context-fields/", ContextFieldsView.as_view(), name="context-fields"),
     path("workflows/action-types/", ActionTypesView.as_view(), name="action-types"),
+    path("workflows/templates/", TemplateViewSet.as_view({"get": "list", "post": "create"}), name="templates"),
+    path("workflows/templates/create-from/", CreateFromView.as_view(), name="template-create-from"),
+    path(
+        "workflows/templates/<uuid:pk>/",
+        TemplateViewSet.as_view({"get": "retrieve", "delete": "destroy"}),
+        name="template",
+    ),
+    path("workflows/export/", ExportAllView.as_view(), name="workflows-export"),
+    path("workflows/import/", ImportView.as_view(), name="workflows-import"),
+    path("workflows/bulk/", BulkView.as_view(), name="workflows-bulk"),
+    path("workflows/<uuid:pk>/export/", ExportView.as_view(), name="workflow-export"),
     path("workflows/<uuid:pk>/actions/", ActionsView.as_view(), name="workflow-actions"),
+    path("workflows/bulk-test/", BulkTestsView.as_view(), name="bulk-tests"),
+    path("workflows/bulk-test/<uuid:pk>/", BulkTestView.as_view(), name="bulk-test"),
+    path("workflows/bulk-test/<uuid:pk>/results/", BulkTestResultsView.as_view(), name="bulk-test-results"),
+    path("workflows/bulk-test/<uuid:pk>/stop/", BulkTestStopView.as_view(), name="bulk-test-stop"),
     path("workflows/<uuid:pk>/test/", TestView.as_view(), name="workflow-test"),
     path("workflows/<uuid:pk>/validate/", ValidateView.as_view(), name="workflow-validate"),
     path("workflows/<uuid:pk>/execution-summary/", ExecutionSummaryView.as_view(), name="workflow-execution-summary"),

@@ -79,7 +79,11 @@ def _document(workflow: Workflow, content: Mapping[str, Any], slugs: Mapping[str
         "is_active": workflow.is_active,
         "tags": workflow.tags,
         "event_types": sorted(slugs[id_] for id_ in content["event_types"]),
-        "actions": [_action(action) for action in content["actions"]],
+        # Parallel actions have no order among themselves; by name, an import has them where the export had.
+        "actions": [
+            _action(action)
+            for action in sorted(content["actions"], key=lambda action: (action["order"], action["name"]))
+        ],
     }
     return {
         key: _plain(values[key])
@@ -120,9 +124,14 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+_FOLDED = frozenset("\r\x85\u2028\u2029\ufeff")
+
+
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     # A block cannot hold every text (blanks at a line's end, control characters); PyYAML quotes it then by itself.
     style = "|" if "\n" in text and not text.startswith((" ", "\n")) else None
+    if not _FOLDED.isdisjoint(text):
+        style = '"'  # elsewhere these count as ends of lines, and are read as blanks
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
@@ -147,7 +156,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.constructor.ConstructorError(None, None, "aliases are not accepted", event.start_mark)
         return super().compose_node(parent, index)
 
@@ -172,12 +181,35 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+_MISSING = object()
+
+
+def _read_json(text: str) -> Any:
+    """The value, or _MISSING where the text is no JSON: YAML's mappings may begin with a brace, too."""
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise DocumentError(f"The document is not as it should be: {twice!r} is there twice.")
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=mapping)
+    except ValueError:
+        return _MISSING
+
+
 def read(text: str) -> list[Document]:
     """The workflows' documents in a text of YAML or JSON (which YAML contains). Raises DocumentError."""
     if len(text) > MAX_CHARACTERS:
         raise DocumentError(f"The document has {len(text):,} characters; at most {MAX_CHARACTERS:,} are read.")
     try:
-        whole = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        # YAML's reader refuses characters that JSON may hold.
+        whole = _read_json(text) if text.lstrip().startswith("{") else _MISSING
+        if whole is _MISSING:
+            whole = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, ValueError) as error:
         raise DocumentError(f"The document is neither YAML nor JSON: {' '.join(str(error).split())}") from error
     except RecursionError:

@@ -104,7 +104,7 @@ class WorkflowViewSet(OwnedView[Workflow], ModelViewSet[Workflow]):
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Its history goes with it; to keep that, switch it off instead."""
         with transaction.atomic():
-            workflows.delete(self.locked())
+            workflows.delete(self.locked(), by=caller(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def locked(self) -> Workflow:
