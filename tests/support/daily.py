@@ -322,6 +322,8 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     owner: DailyEmulator
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer is one packet: it does not wait for the acknowledgement of its head
+    disable_nagle_algorithm = True
 
     def setup(self) -> None:
         super().setup()

@@ -124,13 +124,15 @@ class DailyBackend(VideoBackend):
         try:
             self._call("POST", f"/rooms/{quote(room_name, safe='')}/recordings/start", body, idempotency_key)
         except _Refused as error:
+            # Daily's `error` does not tell this refusal from others; only its text does.
+            if EMPTY in error.message:
+                raise VideoRoomEmpty(error.message) from error
             refusal = error
         for recording in self.list_recordings(room_name):
             if recording.status == RecordingStatus.IN_PROGRESS:
                 return recording
         if refusal is not None:
-            # Daily's `error` does not tell this refusal from others; only its text does.
-            raise VideoRoomEmpty(refusal.message) if EMPTY in refusal.message else refusal
+            raise refusal
         raise VideoFailed(f"Daily has started a recording of {room_name!r} and does not list it yet.")
 
     def stop_recording(self, room_name: str, *, idempotency_key: str) -> bool:
