@@ -1,4 +1,4 @@
-"""The activities of action types: one each, under the name that the type gives.
+"""The activities of action types: one each, under the name that the type gives; and that of bulk tests.
 
 They follow from the registry, so a new action type brings its activity with it.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from automation import system
+from automation import bulk_testing, system
 from automation.actions import invocation
 from automation.actions.base import ActionType
 from automation.actions.calls import ActionCall
 from automation.actions.registry import registry
 from automation.durable import activity
+from automation.services import bulk_tests
 
 Activity = Callable[[ActionCall], dict[str, Any]]
 
@@ -37,7 +38,14 @@ def activities_of(kinds: Iterable[ActionType]) -> list[Activity]:
 _of_actions = activities_of(registry.types())
 _by_name = {found.__name__: found for found in _of_actions}
 
-ACTIVITIES: list[Callable[..., Any]] = [*_of_actions, *system.ACTIVITIES]
+
+@activity.defn(name=bulk_testing.ACTIVITY)
+def try_workflows(bulk_test_id: str, first: int, last: int) -> int:
+    """Tries some pairs of a bulk test, and says how many it tried. Sends nothing."""
+    return bulk_tests.run_chunk(bulk_test_id, first, last)
+
+
+ACTIVITIES: list[Callable[..., Any]] = [*_of_actions, try_workflows, *system.ACTIVITIES]
 
 execute_email_action = _by_name["execute_email_action"]
 execute_sms_action = _by_name["execute_sms_action"]

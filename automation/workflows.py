@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from automation import system
+from automation import bulk_testing, system
 from automation.actions.calls import ActionCall
 from automation.actions.registry import registry
 from automation.durable import workflow
@@ -89,4 +89,4 @@ def _reason(error: Any) -> str:
     return str(error.__cause__ or error)
 
 
-WORKFLOWS: list[type] = [AutomationWorkflow, *system.WORKFLOWS]
+WORKFLOWS: list[type] = [AutomationWorkflow, *bulk_testing.WORKFLOWS, *system.WORKFLOWS]

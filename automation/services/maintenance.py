@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from automation import clock
 from automation.models import ENDED_STATUSES, ExecutionStep, WorkerHeartbeat, WorkflowExecution
-from automation.services import statistics
+from automation.services import bulk_tests, publishing, statistics
 
 KEEP_EXECUTIONS = dt.timedelta(days=90)
 KEEP_NODES = dt.timedelta(days=1)
@@ -21,7 +21,7 @@ def delete_old_executions(older_than: dt.timedelta = KEEP_EXECUTIONS) -> int:
     """Delete the executions, with their steps, that ended longer ago; returns how many.
 
     They are in their workflow's statistics before they go. Dead letters and parked executions have not ended: they
-    wait for a person, and stay.
+    wait for a person, and stay. Versions that were only tried, and bulk tests, go as well when they are old.
     """
     before = clock.now() - older_than
     # What ended before a time was created before it: `created_at` has an index, `completed_at` has none.
@@ -40,6 +40,8 @@ def delete_old_executions(older_than: dt.timedelta = KEEP_EXECUTIONS) -> int:
             ExecutionStep.objects.filter(execution_id__in=going).delete()
             WorkflowExecution.objects.filter(id__in=going).delete()
         total += len(going)
+    publishing.forget_trials()
+    bulk_tests.forget_old()
     return total
 
 

@@ -197,7 +197,7 @@ class BulkTestRequestSerializer(serializers.Serializer[Any]):
         return attrs
 
 
-class BulkResultSerializer(serializers.Serializer[Any]):
+class BulkTestResultSerializer(serializers.Serializer[Any]):
     """One workflow with one booking."""
 
     position = serializers.IntegerField()
@@ -220,4 +220,4 @@ class BulkTestSerializer(serializers.Serializer[Any]):
     failed = serializers.IntegerField()
     created_at = serializers.DateTimeField()
     execution_id = serializers.UUIDField(allow_null=True)
-    results = BulkResultSerializer(many=True, required=False, help_text="Where it was answered at once.")
+    results = BulkTestResultSerializer(many=True, required=False, help_text="Where it was answered at once.")

@@ -7,13 +7,18 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
-from rest_framework import status
+from rest_framework import mixins, status
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.reverse import reverse
 
+from automation import clock
 from automation.api.serializers.executions import ExecutionDetailSerializer
 from automation.api.serializers.trials import (
+    BulkTestResultSerializer,
+    BulkTestRequestSerializer,
+    BulkTestSerializer,
     DraftChoiceSerializer,
     TestRequestSerializer,
     TrialSerializer,
@@ -21,8 +26,8 @@ from automation.api.serializers.trials import (
 )
 from automation.api.views.base import OwnedView, caller
 from automation.errors import NotFound
-from automation.models import Booking, TestType, Workflow
-from automation.services import trials, workflow_validation
+from automation.models import Booking, BulkTest, BulkTestResult, ExecutionStatus, TestType, Workflow
+from automation.services import bulk_tests, trials, workflow_validation
 
 TEST_EXAMPLES = [
     OpenApiExample("An invented booking", {"test_type": "mock_data"}, request_only=True),
@@ -156,3 +161,127 @@ class ValidateView(OneWorkflowView):
         wanted = self.read(DraftChoiceSerializer)
         found = workflow_validation.validate(self.get_object(), draft=wanted["draft"], runtime=wanted["runtime"])
         return Response(found.as_dict())
+
+
+class BulkTestQuery(OwnedView[BulkTest], GenericAPIView[BulkTest]):
+    """Bulk tests are of the person who started them."""
+
+    queryset = BulkTest.objects.all()
+    serializer_class: Any = BulkTestSerializer
+
+    def get_queryset(self) -> QuerySet[BulkTest]:
+        return bulk_tests.with_progress(super().get_queryset())
+
+
+@extend_schema(tags=["workflows"])
+class BulkTestsView(BulkTestQuery):
+    """Many workflows at once, with one invented booking each or with many that there are."""
+
+    filterset_fields = ("test_type", "draft")
+    search_fields = ("id",)
+    ordering_fields = ("created_at",)
+    ordering = ("-id",)
+
+    @extend_schema(operation_id="workflows_bulk_test_list", summary="List bulk tests, newest first")
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        return self.get_paginated_response([_progress(test) for test in page])
+
+    @extend_schema(
+        operation_id="workflows_bulk_test",
+        summary="Test many workflows",
+        request=BulkTestRequestSerializer,
+        responses={
+            200: OpenApiResponse(BulkTestSerializer, description="A few pairs: tried at once, with their results."),
+            202: OpenApiResponse(BulkTestSerializer, description="Many: read its progress under its id."),
+        },
+        examples=[
+            OpenApiExample("All active ones", {"test_type": "mock_data"}, request_only=True),
+            OpenApiExample(
+                "With the last bookings", {"test_type": "real_data", "last_bookings": 100}, request_only=True
+            ),
+        ],
+    )
+    def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Up to 20 pairs of a workflow and a booking are tried at once (200); more run on the engine (202), survive
+        its workers and can be stopped. Nothing is sent."""
+        found = bulk_tests.start(caller(request), **self.read(BulkTestRequestSerializer))
+        if isinstance(found, BulkTest):
+            test = self.get_queryset().get(pk=found.pk)
+            where = reverse("api:bulk-test", args=[test.pk])
+            return Response(_progress(test), status=status.HTTP_202_ACCEPTED, headers={"Location": where})
+        passed = sum(result.passed for result in found.results)
+        return Response(
+            {
+                "id": None,
+                "test_type": found.test_type,
+                "status": ExecutionStatus.COMPLETED,
+                "total": len(found.results),
+                "done": len(found.results),
+                "passed": passed,
+                "failed": len(found.results) - passed,
+                "created_at": clock.now(),
+                "execution_id": None,
+                "results": BulkTestResultSerializer(found.results, many=True).data,
+            }
+        )
+
+
+@extend_schema(tags=["workflows"])
+class BulkTestView(BulkTestQuery):
+    """One bulk test."""
+
+    @extend_schema(operation_id="workflows_bulk_test_retrieve", summary="Get a bulk test's progress")
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return Response(_progress(self.get_object()))
+
+
+@extend_schema(tags=["workflows"])
+class BulkTestStopView(BulkTestQuery):
+    """Ending a bulk test early."""
+
+    @extend_schema(operation_id="workflows_bulk_test_stop", summary="Stop a bulk test", request=None)
+    def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """What was tried stays."""
+        test = self.get_object()
+        bulk_tests.stop(test)
+        return Response(_progress(self.get_object()))
+
+
+@extend_schema(tags=["workflows"])
+class BulkTestResultsView(OwnedView[BulkTestResult], mixins.ListModelMixin, GenericAPIView[BulkTestResult]):
+    """What came of each pair so far."""
+
+    queryset = BulkTestResult.objects.all()
+    serializer_class = BulkTestResultSerializer
+    filterset_fields = ("passed", "workflow_id", "booking_id")
+    search_fields = ("workflow_name",)
+    ordering_fields = ("position", "workflow_name", "passed")
+    ordering = ("position",)
+    owner_lookup = "bulk_test__organizer"
+
+    def get_queryset(self) -> QuerySet[BulkTestResult]:
+        return super().get_queryset().filter(bulk_test=self.kwargs.get("pk"))
+
+    @extend_schema(operation_id="workflows_bulk_test_results", summary="List a bulk test's results")
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        user = caller(request)
+        tests = BulkTest.objects.filter(pk=self.kwargs["pk"])
+        if not (tests if user.is_staff else tests.filter(organizer=user)).exists():
+            raise NotFound(f"There is no bulk test {self.kwargs['pk']}, or it belongs to somebody else.")
+        return self.list(request)
+
+
+def _progress(test: Any) -> dict[str, Any]:
+    """A `BulkTestSerializer` body; `test` as `bulk_tests.with_progress` gives it."""
+    return {
+        "id": str(test.pk),
+        "test_type": test.test_type,
+        "status": bulk_tests.status_of(test, test.done),
+        "total": test.total,
+        "done": test.done,
+        "passed": test.done - test.failed,
+        "failed": test.failed,
+        "created_at": test.created_at,
+        "execution_id": str(test.execution_id) if test.execution_id else None,
+    }
