@@ -106,6 +106,8 @@ class Run:
         self._notes: Notes | None = None
         self._fed_early: set[int] = set()
         self._starting = False
+        self._last_seq = 0
+        self._left = 0
         self.cancelling = False
 
     @property
@@ -146,18 +148,20 @@ class Run:
             key=lambda step: step.resolved_seq or 0,
         )
         self.resolved = max((step.resolved_seq or 0 for step in recorded), default=0)
-        self._recorded = bool(recorded) or any(seq > 0 for seq in self._history)
+        self._last_seq = max(self._history, default=0)
+        self._recorded = bool(recorded) or self._last_seq > 0
         self._make_instance()
         self._starting = True
         # Messages that came before the execution began are handled before the code's first line.
         seen_again = self._feed_early() if self.execution.inbox_seq else []
         self._start()
         self._starting = False
+        recorded = [step for step in recorded if step.seq not in self._fed_early]
+        self._left = len(recorded)
         self._drain()
         for step in recorded:  # retried steps keep their number, and are seen again
             self._check_at_once()
-            if step.seq in self._fed_early:
-                continue
+            self._left -= 1
             if not self._has_ended(step):
                 # A retry keeps the failed step's place in the order: until it has an outcome again, what was seen
                 # after it waits.
@@ -477,6 +481,10 @@ class Run:
         self._run_ready()
         while self.at_once and not self._starting and (known := self._history.get(self.at_once[0])) is not None:
             self._answer(Fed.of(known), known.completed_at if known.kind == _LOCAL else None)
+            if self._recorded and not self._left and self._last_seq <= self.next_seq:
+                # The history ends with this answer: what follows from it was not written.
+                self._check_recorded()
+                self._recorded = False
             self._run_ready()
 
     def answer(self, fed: Fed, at: dt.datetime | None) -> list[tuple[int, int]]:

@@ -21,6 +21,7 @@ from automation.models import (
     ExecutionStatus,
     ExecutionStep,
     Severity,
+    StepKind,
     StepStatus,
     WorkflowExecution,
 )
@@ -33,6 +34,9 @@ def plan_dues(steps: Sequence[NewStep], now: dt.datetime) -> None:
     for step in steps:
         if step.status != StepStatus.PENDING or step.child is not None:
             continue  # it runs, is over, or waits for the end of another execution
+        if step.kind == StepKind.EXTERNAL:
+            step.due = timers.sweep_time(None, now)  # the visit that writes it sees to it
+            continue
         if step.canvas is not None and step.stage > 0:
             step.due = None  # not its turn yet
             continue

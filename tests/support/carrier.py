@@ -376,11 +376,15 @@ class Carrier:
     def _move_on(self, until: float, executions: Sequence[uuid.UUID]) -> None:
         """To when the next thing happens, and sweep."""
         times = [message.at for message in self.messages]
-        rows = self._open(executions)
+        rows = self._open(())  # one that is waited for may itself wait for another
         times += [
             due.timestamp()
-            for due in rows.aggregate(a=Min("due"), b=Min("steps__due", default=None)).values()
+            for due in rows.aggregate(a=Min("due"), b=Min("steps__due", default=None), c=Min("deadline")).values()
             if due is not None
+        ]
+        times += [
+            row.due.timestamp()
+            for row in WorkflowExecution.objects.filter(completed_at__isnull=False, due__isnull=False)
         ]
         if not times:
             raise AssertionError(f"nothing is due any more, and there is no end:\n{self.story(executions)}")

@@ -56,7 +56,8 @@ def _of_execution(row: WorkflowExecution, steps: Sequence[ExecutionStep], swept:
     if row.status == ExecutionStatus.FAILED and not row.failure:
         yield "has failed without a failure"
     going = row.status in (ExecutionStatus.PENDING, ExecutionStatus.RUNNING) and row.paused_at is None
-    if going and row.due is None and all(step.due is None for step in steps):
+    waits = any(step.kind == StepKind.CHILD and step.status == StepStatus.PENDING for step in steps)
+    if going and row.due is None and not waits and all(step.due is None for step in steps):
         yield "is open, and nothing of it is due: nobody will ever look at it"
     if row.status == ExecutionStatus.PENDING and any(step.seq > 0 for step in steps):
         yield "has not begun, and has steps"
