@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from automation.domains.booking.workflows.base import MESSAGE_LIMIT, BookingWorkflowBase
+from automation.domains.booking.workflows.base import MESSAGE_LIMIT, BookingWorkflowBase, Session
 from automation.durable import workflow
 from automation.durable.base import INTEGRATION_RETRY_POLICY, BaseWorkflow, monitored_workflow
 
@@ -46,22 +47,26 @@ class BookingReminderWorkflow(BookingWorkflowBase):
     async def run(
         self, booking_id: UUID, offsets_minutes: list[int] | None = None, to_organizer: bool = True
     ) -> dict[str, Any]:
-        """`sent` are the offsets, in minutes before the start, at which a reminder went out; `skipped` the others: their
-        time had passed, or the session was off. A day and an hour before where none are given."""
+        """`sent` are the offsets, in minutes before the start, at which a reminder went out; `skipped` the others:
+        their time had passed, or the session was off. A day and an hour before where none are given."""
         offsets = sorted({1440, 60} if offsets_minutes is None else set(offsets_minutes), reverse=True)
         roles = ("invitee", "organizer") if to_organizer else ("invitee",)
         sent: list[int] = []
         skipped: list[int] = []
         for minutes in offsets:
-            before = dt.timedelta(minutes=minutes)
+            moment = _before(minutes)
             session = await self.look(booking_id)
-            if not session.is_on or session.start - before < workflow.now():
+            if not session.is_on or moment(session) < workflow.now():
                 skipped.append(minutes)
                 continue
-            session = await self.until(booking_id, lambda it, by=before: it.start - by, f"reminder at −{minutes} min")
+            session = await self.until(booking_id, moment, f"waiting for the reminder {minutes} minutes before")
             told = await self.tell(booking_id, f"reminder_{minutes}m", *roles) if session.is_on else []
             (sent if told else skipped).append(minutes)
         return {"booking_id": str(booking_id), "sent": sent, "skipped": skipped}
+
+
+def _before(minutes: int) -> Callable[[Session], dt.datetime]:
+    return lambda session: session.start - dt.timedelta(minutes=minutes)
 
 
 @workflow.defn
