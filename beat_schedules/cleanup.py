@@ -15,4 +15,12 @@ SCHEDULES = [
         expires=12 * 3600,
         description="Deletes executions that ended more than 90 days ago; the workflows' totals stay.",
     ),
+    Schedule(
+        name="clean up outside",
+        task="clean_up_outside",
+        crontab="50 3 * * *",
+        queue=settings.WORKFLOW_BACKGROUND_QUEUE,
+        expires=12 * 3600,
+        description="Deletes inbound events of more than 90 days ago, and calls that nobody waits for any more.",
+    ),
 ]

@@ -60,7 +60,8 @@ class Outgoing(ActionType):
         except ApplicationError:
             raise
         except Exception as error:  # what nobody foresaw counts as an attempt, too
-            if _attempts(invocation) >= self.retry_policy.maximum_attempts:
+            limit = self.retry_policy.maximum_attempts
+            if invocation.attempt >= limit and _attempts(invocation) >= limit:
                 raise Report().failure(f"{type(error).__name__}: {error}", type(error).__name__) from error
             raise
 

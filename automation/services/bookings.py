@@ -125,6 +125,19 @@ def cancel(booking_id: UUID, reason: str = "", *, actor: str = "", source: str =
     return _change(booking_id, "cancelled", change, actor, source)
 
 
+def replaced(booking_id: UUID, *, actor: str = "", source: str = "") -> Booking:
+    """Another booking has taken this one's place: what is planned for it stops, and nobody is told that it is off.
+
+    One that is over stays as it is.
+    """
+
+    def change(booking: Booking) -> None:
+        if booking.status == BookingStatus.CONFIRMED:
+            booking.status = BookingStatus.RESCHEDULED
+
+    return _change(booking_id, "replaced", change, actor, source)
+
+
 def complete(booking_id: UUID, *, actor: str = "", source: str = "") -> Booking:
     """The meeting took place. A no-show can be corrected to this; raises Conflict for other ends."""
 

@@ -1,0 +1,129 @@
+"""Where events come from: the senders' rows, and their secrets."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets as random
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+
+from automation import clock, secrets
+from automation.errors import InvalidInput
+from automation.models import EventType, InboundSource, SourceKind, User
+from automation.providers.schedulers import SCHEDULERS
+
+OVERLAP = dt.timedelta(days=1)
+"""How long a secret still holds after it has been rotated."""
+MIN_SECRET, MAX_SECRET = 8, 500
+MAX_MAPPING = 500
+EDITABLE = ("name", "event_types", "default_event_type", "is_active")
+
+
+def create(organizer: User, *, name: str, kind: str, secret: str = "", **fields: Any) -> tuple[InboundSource, str]:
+    """A new source and its secret in plain text, which nothing shows again. Without a secret one is made.
+
+    fields: `event_types` (the sender's name of an event type → the id of one of the organizer's), `default_event_type`,
+    `is_active`. Raises InvalidInput with the problems by field.
+    """
+    source = InboundSource(organizer=organizer, kind=kind)
+    if kind not in SCHEDULERS:
+        problem = f"Expected one of {', '.join(SCHEDULERS)}."
+        raise InvalidInput(f"There is no kind of source {kind!r}.", {"kind": [problem]})
+    _assign(source, {"name": name, **fields})
+    plain = _checked_secret(kind, secret)
+    source.secret_encrypted = secrets.encrypt(plain)
+    source.save()
+    return source, plain
+
+
+def update(source: InboundSource, **changes: Any) -> InboundSource:
+    """Change some of `EDITABLE`. Raises InvalidInput with the problems by field."""
+    _assign(source, changes)
+    source.save(update_fields=[*changes])
+    return source
+
+
+def rotate(source: InboundSource, secret: str = "", *, overlap: dt.timedelta = OVERLAP) -> str:
+    """Give the source another secret, and return it; the former one holds for `overlap` more. Raises InvalidInput."""
+    plain = _checked_secret(source.kind, secret)
+    source.former_secret_encrypted = source.secret_encrypted if overlap > dt.timedelta(0) else ""
+    source.former_secret_until = clock.now() + overlap if overlap > dt.timedelta(0) else None
+    source.secret_encrypted = secrets.encrypt(plain)
+    source.save(update_fields=["secret_encrypted", "former_secret_encrypted", "former_secret_until"])
+    return plain
+
+
+def secrets_of(source: InboundSource, now: dt.datetime) -> list[str]:
+    """Those that hold now. Raises CannotDecrypt."""
+    found = [secrets.decrypt(source.secret_encrypted)]
+    if source.former_secret_encrypted and source.former_secret_until is not None and source.former_secret_until > now:
+        found.append(secrets.decrypt(source.former_secret_encrypted))
+    return found
+
+
+def event_type_of(source: InboundSource, names: tuple[str, ...]) -> EventType | None:
+    """Ours for one of the sender's names of an event type: by the mapping, by slug or id, else the default."""
+    own = EventType.objects.filter(organizer_id=source.organizer_id)
+    for name in names:
+        if mapped := source.event_types.get(name):
+            return own.filter(pk=mapped).first()
+    for name in names:
+        found = own.filter(pk=_uuid(name)).first() if _uuid(name) else own.filter(slug=name).first()
+        if found is not None:
+            return found
+    return source.default_event_type
+
+
+def _assign(source: InboundSource, fields: Mapping[str, Any]) -> None:
+    problems: dict[str, list[str]] = {name: ["Cannot be set."] for name in fields if name not in EDITABLE}
+    for name in set(fields) & set(EDITABLE):
+        setattr(source, name, fields[name])
+    problems |= _mapping_problems(source)
+    default = source.default_event_type
+    if default is not None and default.organizer_id != source.organizer_id:
+        problems["default_event_type"] = [f"{default.pk} is no event type of this organizer."]
+    try:
+        source.clean_fields(exclude=["organizer", "kind", "secret_encrypted", "former_secret_encrypted", "event_types"])
+    except ValidationError as error:
+        problems |= error.message_dict
+    if problems:
+        raise InvalidInput("The source cannot be saved as it is.", problems)
+
+
+def _mapping_problems(source: InboundSource) -> dict[str, list[str]]:
+    wanted = source.event_types
+    if not isinstance(wanted, dict) or len(wanted) > MAX_MAPPING:
+        return {"event_types": [f"Expected an object of at most {MAX_MAPPING} entries: a name → an event type's id."]}
+    ids = {name: _uuid(value) for name, value in wanted.items()}
+    own = EventType.objects.filter(organizer_id=source.organizer_id, pk__in=[id_ for id_ in ids.values() if id_])
+    known = set(own.values_list("pk", flat=True))
+    problems = {
+        f"event_types.{name}": [f"{wanted[name]!r} is no event type of this organizer."]
+        for name, id_ in ids.items()
+        if id_ not in known
+    }
+    if not problems:
+        source.event_types = {name: str(id_) for name, id_ in ids.items()}
+    return problems
+
+
+def _checked_secret(kind: str, secret: str) -> str:
+    if not secret:
+        return secrets.new_webhook_secret() if kind == SourceKind.STANDARD else random.token_urlsafe(32)
+    if not MIN_SECRET <= len(secret) <= MAX_SECRET:
+        problem = f"A secret has {MIN_SECRET} to {MAX_SECRET} characters."
+        raise InvalidInput(problem, {"secret": [problem]})
+    try:
+        return SCHEDULERS[kind].check_secret(secret)
+    except InvalidInput as error:
+        raise InvalidInput(error.message, {"secret": [error.message]}) from None
+
+
+def _uuid(value: Any) -> UUID | None:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        return None
