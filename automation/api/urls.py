@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
 from automation.api.docs import docs
+from automation.api.views.audit import AuditView
 from automation.api.views.auth import TokenView
 from automation.api.views.bookings import BookingViewSet
 from automation.api.views.event_types import EventTypeViewSet
@@ -15,6 +16,8 @@ from automation.api.views.executions import ExecutionViewSet, StepsView
 from automation.api.views.gallery import CreateFromView, TemplateViewSet
 from automation.api.views.health import HealthView
 from automation.api.views.insight import BacktestView, DuplicateView, ExecutionSummaryView
+from automation.api.views.operations import AlertsView, WorkersView
+from automation.api.views.performance import PerformanceView
 from automation.api.views.portability import BulkView, ExportAllView, ExportView, ImportView
 from automation.api.views.reference import ActionTypesView, ContextFieldsView
 from automation.api.views.trials import (
@@ -26,7 +29,7 @@ from automation.api.views.trials import (
     ValidateView,
 )
 from automation.api.views.versions import DraftView, PublishView, RollBackView, VersionsView, VersionView
-from automation.api.views.workflows import ActionsView, ActionView, WorkflowViewSet
+from automation.api.views.workflows import ActionsView, ActionView, ReorderView, WorkflowViewSet
 
 app_name = "api"
 
@@ -52,6 +55,8 @@ urlpatterns = [
     path("workflows/import/", ImportView.as_view(), name="workflows-import"),
     path("workflows/bulk/", BulkView.as_view(), name="workflows-bulk"),
     path("workflows/<uuid:pk>/export/", ExportView.as_view(), name="workflow-export"),
+    path("workflows/performance-stats/", PerformanceView.as_view(), name="performance-stats"),
+    path("workflows/<uuid:pk>/actions/reorder/", ReorderView.as_view(), name="workflow-actions-reorder"),
     path("workflows/<uuid:pk>/actions/", ActionsView.as_view(), name="workflow-actions"),
     path("workflows/bulk-test/", BulkTestsView.as_view(), name="bulk-tests"),
     path("workflows/bulk-test/<uuid:pk>/", BulkTestView.as_view(), name="bulk-test"),
@@ -69,6 +74,9 @@ urlpatterns = [
     path("workflows/<uuid:pk>/versions/<int:number>/roll-back/", RollBackView.as_view(), name="workflow-roll-back"),
     path("workflows/actions/<uuid:pk>/", ActionView.as_view(), name="workflow-action"),
     path("executions/<uuid:pk>/steps/", StepsView.as_view(), name="execution-steps"),
+    path("audit/", AuditView.as_view(), name="audit"),
+    path("alerts/", AlertsView.as_view(), name="alerts"),
+    path("workers/", WorkersView.as_view(), name="workers"),
     path("health/", HealthView.as_view(), name="health"),
     path("schema/", extend_schema(exclude=True)(SpectacularAPIView).as_view(), name="schema"),
     path("docs/", docs, name="docs"),

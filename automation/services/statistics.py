@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 
 from automation.models import ExecutionStatus, ExecutionStep, Workflow, WorkflowAction, WorkflowExecution
-from automation.services import locks, outcomes
+from automation.services import locks, outcomes, trends
 
 TASK = "roll_up_statistics"
 BATCH = 500
@@ -53,7 +53,8 @@ def roll_up(batch: int = BATCH) -> int:
         rows = list(
             locks.free(
                 WorkflowExecution.objects.filter(pk__in=found, counted=False).only(
-                    "pk", "workflow_id", "status", "completed_at"
+                    *("pk", "workflow_id", "status", "started_at", "completed_at"),
+                    *("actions_executed", "actions_failed"),
                 )
             )
         )
@@ -65,6 +66,7 @@ def roll_up(batch: int = BATCH) -> int:
                 runs[row.workflow_id].add(success=row.status not in _FAILED, at=row.completed_at)
         actions = _tally_actions([row.pk for row in rows if row.status in _COUNTED])
         _add(Workflow, workflows, runs)
+        trends.add(rows)  # under the workflows' locks: nobody else adds to the same days
         _add(WorkflowAction, _locked(WorkflowAction, set(actions)), actions)
         WorkflowExecution.objects.filter(pk__in=[row.pk for row in rows]).update(counted=True)
     return len(rows)

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
-from rest_framework import mixins, status
+from rest_framework import mixins, serializers, status
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,7 +16,7 @@ from rest_framework.viewsets import ModelViewSet
 
 from automation.api import etags
 from automation.api.filters import ActionFilter, WorkflowFilter
-from automation.api.serializers.workflows import StandaloneActionSerializer, WorkflowSerializer
+from automation.api.serializers.workflows import MAX_ACTIONS, StandaloneActionSerializer, WorkflowSerializer
 from automation.api.views.base import OwnedView, caller
 from automation.errors import NotFound
 from automation.models import Workflow, WorkflowAction
@@ -157,6 +157,69 @@ class ActionsView(OwnedView[WorkflowAction], mixins.ListModelMixin, GenericAPIVi
             fields = self.read(StandaloneActionSerializer)
             action = workflows.add_action(workflow, by=caller(request), **fields)
         return answer(self, action, status.HTTP_201_CREATED)
+
+
+class ReorderSerializer(serializers.Serializer[Any]):
+    """Either `orders`, or `ids` in the order in which they are to run, one after the other."""
+
+    ids = serializers.ListField(child=serializers.UUIDField(), required=False, min_length=1, max_length=MAX_ACTIONS)
+    orders = serializers.DictField(
+        child=serializers.IntegerField(min_value=0, max_value=100_000),
+        required=False,
+        help_text="Action's id → order; equal orders run in parallel.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("ids" in attrs) == ("orders" in attrs):
+            raise serializers.ValidationError("Expected either 'ids' or 'orders'.")
+        if len(set(attrs.get("ids", []))) < len(attrs.get("ids", [])):
+            raise serializers.ValidationError({"ids": "An id is there twice."})
+        try:
+            given = attrs.get("orders") or {str(id_): order for order, id_ in enumerate(attrs.get("ids", []), 1)}
+            attrs["wanted"] = {UUID(id_): order for id_, order in given.items()}
+        except ValueError:
+            raise serializers.ValidationError({"orders": "Expected the ids of actions, as UUIDs."}) from None
+        return attrs
+
+
+@extend_schema(tags=["workflows"])
+class ReorderView(OwnedView[Workflow]):
+    """The order of a workflow's actions."""
+
+    queryset = Workflow.objects.all()
+    pagination_class = None
+    filter_backends = ()
+    checks_if_match = True
+
+    @extend_schema(
+        operation_id="workflows_actions_reorder",
+        summary="Put actions in order",
+        parameters=[IF_MATCH],
+        request=ReorderSerializer,
+        responses=WorkflowSerializer,
+        examples=[
+            OpenApiExample(
+                "Two in parallel, then one",
+                {
+                    "orders": {
+                        "0197f3c2-6d1e-7c44-9a51-2f0c8e6b7a10": 1,
+                        "0197f3c2-6d1e-7c44-9a51-2f0c8e6b7a11": 1,
+                        "0197f3c2-6d1e-7c44-9a51-2f0c8e6b7a12": 2,
+                    }
+                },
+                request_only=True,
+            )
+        ],
+    )
+    def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Actions that are not named keep their order."""
+        with transaction.atomic():
+            workflow = workflow_of(self, self.kwargs["pk"], lock=True)
+            wanted = self.read(ReorderSerializer)["wanted"]
+            workflow = workflows.reorder(workflow, wanted, by=caller(request))
+        shown = Workflow.objects.prefetch_related("actions", "event_types").get(pk=workflow.pk)
+        data = WorkflowSerializer(shown, context=self.get_serializer_context()).data
+        return Response(data, headers={"ETag": etags.etag(shown)})
 
 
 @extend_schema(tags=["workflows"])
