@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime as dt
 import functools
 import inspect
 import logging
+import time
 import uuid
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
-from automation.durable import coroutines, options, payloads
+from automation.durable import coroutines, options, payloads, tokens
+from automation.durable.common import RetryPolicy
+from automation.durable.exceptions import CancelledError
 from automation.durable.registry import ACTIVITY_ATTRIBUTE, ActivityDefinition, type_hints
 from automation.models import WorkflowExecution
 
@@ -22,6 +27,9 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 TRANSACTIONAL_ATTRIBUTE = "__durable_transactional__"
+
+LOOK_EVERY = 0.1
+"""Seconds between two looks of a wait for cancellation."""
 
 
 class Info:
@@ -47,7 +55,8 @@ class Info:
 
     @property
     def activity_id(self) -> str:
-        return str(self._attempt.seq)
+        """What the workflow's code called it, or the step's number."""
+        return self._options.activity_id or str(self._attempt.seq)
 
     @property
     def activity_type(self) -> str:
@@ -64,12 +73,12 @@ class Info:
 
     @property
     def task_token(self) -> bytes:
-        """Names this step to whoever completes it from outside."""
-        return self.idempotency_key.encode()
+        """Names this attempt to whoever completes it from outside."""
+        return tokens.token_of(self._attempt.execution_id, self._attempt.seq, self._attempt.attempt)
 
     @property
     def is_local(self) -> bool:
-        return False
+        return self._attempt.local
 
     @property
     def scheduled_time(self) -> dt.datetime:
@@ -99,6 +108,11 @@ class Info:
     @property
     def schedule_to_close_timeout(self) -> dt.timedelta | None:
         return _timedelta(self._options.schedule_to_close)
+
+    @property
+    def retry_policy(self) -> RetryPolicy | None:
+        """Its own policy; None is the default one."""
+        return self._options.retry
 
     @property
     def namespace(self) -> str:
@@ -136,15 +150,40 @@ class CompleteAsync(BaseException):
     """Raised by `raise_complete_async`: the activity's outcome comes from outside."""
 
 
+@dataclass(frozen=True)
+class ActivityCancellationDetails:
+    """Why an attempt has been asked to stop. not_found: it is no longer this worker's: it took too long, or its
+    execution is gone. cancel_requested: the workflow asked."""
+
+    not_found: bool = False
+    cancel_requested: bool = False
+    paused: bool = False
+    reset: bool = False
+    timed_out: bool = False
+    worker_shutdown: bool = False
+
+
 @dataclass
 class Context:
     """The surroundings of one attempt. `beat(details)` writes a heartbeat and returns whether the attempt has been
-    asked to stop."""
+    asked to stop. task: of an async activity, cancelled when that is so. raises: `heartbeat` raises then, from the
+    second time on."""
 
     info: Info
     beat: Callable[[Sequence[Any]], bool]
     cancelled: bool = False
     details: Sequence[Any] = field(default_factory=tuple)
+    reason: Callable[[], ActivityCancellationDetails] | None = None
+    task: asyncio.Task[Any] | None = None
+    raises: bool = False
+
+    def look(self) -> bool:
+        """Write a heartbeat and learn whether the attempt is to stop."""
+        if self.beat(self.details) and not self.cancelled:
+            self.cancelled = True
+            if self.task is not None:
+                self.task.cancel()
+        return self.cancelled
 
 
 _context: ContextVar[Context | None] = ContextVar("durable_activity", default=None)
@@ -172,6 +211,7 @@ def defn(
 ) -> Function | Callable[[Function], Function]:
     """Mark a plain function, an async function or a method as an activity.
 
+    no_thread_cancel_exception: heartbeats do not raise when it is to stop; it asks `is_cancelled`.
     name: what it is known as; the function's own name by default. It is also the name of its Celery task.
     queue: the Celery queue it runs on, where the call names none. rate_limit: Celery's, e.g. "10/m", per worker.
     """
@@ -190,6 +230,7 @@ def defn(
             is_async=inspect.iscoroutinefunction(inner),
             argument_hints=arguments,
             result_hint=result,
+            raises_when_cancelled=not no_thread_cancel_exception,
         )
         setattr(function, ACTIVITY_ATTRIBUTE, definition)
         return function
@@ -229,16 +270,62 @@ def info() -> Info:
 
 
 def heartbeat(*details: Any) -> None:
-    """Say that the attempt is alive, and keep `details` for the next attempt should this one fail."""
+    """Say that the attempt is alive, and keep `details` for the next attempt should this one fail.
+
+    It is how an attempt learns that it is to stop: an async one is cancelled; in a plain one `is_cancelled` is true
+    from then on, and the next heartbeat raises CancelledError (unless defined with no_thread_cancel_exception).
+    """
     current = context()
     current.details = details
-    if current.beat(details):
-        current.cancelled = True
+    if current.cancelled and current.raises:
+        raise CancelledError("Cancelled")
+    current.look()
 
 
 def is_cancelled() -> bool:
     """Whether the attempt has been asked to stop; learnt by heartbeats."""
     return context().cancelled
+
+
+def cancellation_details() -> ActivityCancellationDetails | None:
+    """Why the attempt has been asked to stop; None while it has not."""
+    current = context()
+    if not current.cancelled:
+        return None
+    return ActivityCancellationDetails(cancel_requested=True) if current.reason is None else current.reason()
+
+
+def wait_for_cancelled_sync(timeout: dt.timedelta | float | None = None) -> None:
+    """Wait until the attempt is asked to stop, or for so long; heartbeats meanwhile with the last details."""
+    current = context()
+    limit = timeout.total_seconds() if isinstance(timeout, dt.timedelta) else timeout
+    until = None if limit is None else time.monotonic() + limit
+    while not current.look() and (until is None or time.monotonic() < until):
+        time.sleep(LOOK_EVERY)
+
+
+async def wait_for_cancelled() -> None:
+    """Wait until the async activity is asked to stop; heartbeats meanwhile with the last details."""
+    current = context()
+    while not current.look():
+        await asyncio.sleep(LOOK_EVERY)
+
+
+@contextlib.contextmanager
+def shield_thread_cancel_exception() -> Iterator[None]:
+    """Keep `heartbeat` from raising inside of this block, for what must be brought to its end."""
+    current = context()
+    outer, current.raises = current.raises, False
+    try:
+        yield
+    finally:
+        current.raises = outer
+
+
+def is_worker_shutdown() -> bool:
+    """Whether the worker is stopping: never; a worker that stops lets what it runs end."""
+    context()
+    return False
 
 
 def raise_complete_async() -> NoReturn:

@@ -13,32 +13,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core import signing
 
 from automation import clock
-from automation.durable import canvas, deliveries, failures, options, payloads, runner, statements, timers
+from automation.durable import canvas, deliveries, failures, options, payloads, runner, statements, timers, tokens
 from automation.durable.exceptions import ActivityCancelledOutside, CancelledError
 from automation.durable.records import NewStep, Outcome
 from automation.durable.runner import Attempt
 from automation.errors import Conflict, NotFound
 from automation.models import ExecutionStep, StepKind, StepStatus
 
-_SALT = "automation.durable.completions"
-
-
-def token_of(execution: uuid.UUID, seq: int, attempt: int) -> bytes:
-    """The task token of an attempt: signed, so that nobody makes one up."""
-    return signing.Signer(salt=_SALT).sign(f"{execution}:{seq}:{attempt}").encode()
-
 
 def by_token(token: bytes | str) -> ExecutionStep:
     """The running step of a token. Raises NotFound for what is no token, Conflict when that attempt is over."""
-    try:
-        text = signing.Signer(salt=_SALT).unsign(token.decode() if isinstance(token, bytes) else token)
-        execution, seq, attempt = text.split(":")
-    except (signing.BadSignature, UnicodeDecodeError, ValueError) as error:
-        raise NotFound("this is no task token of ours; give activity.info().task_token as it was") from error
-    return _running(uuid.UUID(execution), int(seq), int(attempt))
+    return _running(*tokens.read(token))
 
 
 def by_ids(workflow_id: str, run_id: str | None, activity_id: str) -> ExecutionStep:

@@ -33,9 +33,13 @@ def deprecate_patch(id: str, *, event_groups: object = None) -> None:
 
 def _mark(run: Run, id: str, options: str) -> bool:
     """Match a marker with the history, or leave one where the history ends. False where the history goes on without."""
-    known = run.known(run.next_seq + 1)
+    seq = run.next_seq + 1
+    known = run.known(seq)
+    while known is not None and known.kind == MARKER and known.name != id and known.options == DEPRECATED:
+        seq += 1  # of a patch that the code has dropped meanwhile
+        known = run.known(seq)
     if known is not None and known.kind == MARKER and known.name == id:
-        run.next_seq += 1
+        run.next_seq = seq
         return True
     if run.replaying or known is not None:
         return False

@@ -42,6 +42,7 @@ class ActivityDefinition:
     queue: str | None = None
     rate_limit: str | None = None
     transactional: bool = False
+    raises_when_cancelled: bool = True
     place: str = ""
     is_async: bool = False
     argument_hints: tuple[Any, ...] = ()

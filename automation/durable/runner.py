@@ -7,7 +7,7 @@ import datetime as dt
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -90,6 +90,7 @@ def run(step: Attempt, worker: str) -> Ran:
     except UnknownName as error:
         return _failed(step, error, ())
     context = _context(step)
+    context.raises = definition.raises_when_cancelled and not definition.is_async
     token = activity._context.set(context)
     try:
         arguments = decode_arguments(step.input, definition.argument_hints)
@@ -139,6 +140,7 @@ def _call(step: Attempt, definition: ActivityDefinition, arguments: Sequence[Any
 
 async def _within(coroutine: Any, seconds: float) -> Any:
     task = asyncio.ensure_future(coroutine)
+    activity.context().task = task
     done, _ = await asyncio.wait({task}, timeout=seconds)
     if not done:
         task.cancel()
@@ -199,8 +201,8 @@ def decide(step: Attempt, error: BaseException, now: dt.datetime) -> dt.datetime
 
 
 def _context(step: Attempt) -> activity.Context:
-    beat: Callable[[Sequence[Any]], bool] = _Heart(step).beat
-    return activity.Context(info=activity.Info(step), beat=beat)
+    heart = _Heart(step)
+    return activity.Context(activity.Info(step), heart.beat, reason=heart.reason)
 
 
 class _Heart:
@@ -211,14 +213,18 @@ class _Heart:
         self.written = 0.0
         limit = options.parse(step.options).heartbeat
         self.every = min(HEARTBEAT_EVERY, limit / 3) if limit else HEARTBEAT_EVERY
+        self.held = True
 
     def beat(self, details: Sequence[Any]) -> bool:
         now = clock.timestamp()
-        if now - self.written < self.every:
+        if self.step.local or now - self.written < self.every:
             return False
         self.written = now
-        held, stop = coroutines.outside(_write_heartbeat, self.step, details)
-        return stop or not held
+        self.held, stop = coroutines.outside(_write_heartbeat, self.step, details)
+        return stop or not self.held
+
+    def reason(self) -> activity.ActivityCancellationDetails:
+        return activity.ActivityCancellationDetails(not_found=not self.held, cancel_requested=self.held)
 
 
 def _write_heartbeat(step: Attempt, details: Sequence[Any]) -> tuple[bool, bool]:
