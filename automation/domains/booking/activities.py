@@ -12,7 +12,7 @@ import icalendar
 from automation import clock
 from automation.actions import notices
 from automation.domains.booking import changes, letters
-from automation.domains.booking.models import Attendance, Feedback, MessageStatus, Role, SessionMessage
+from automation.domains.booking.models import Attendance, Feedback, Follower, MessageStatus, Role, SessionMessage
 from automation.durable import activity
 from automation.durable.base import monitored_activity, transactional_activity
 from automation.durable.exceptions import ApplicationError
@@ -28,9 +28,11 @@ CONFIRMED = BookingStatus.CONFIRMED
 @activity.defn(name="load_booking")
 @monitored_activity(name="load_booking")
 def load_booking(booking_id: uuid.UUID) -> Info:
-    """A booking as workflows see it: `status`, `start` and `end` (ISO 8601), `sequence`, who `joined`, and whether
-    there is `feedback`. Raises ApplicationError of type BookingNotFound, final."""
+    """A booking, for a workflow, which is told from now on when it changes: `status`, `start` and `end` (ISO 8601),
+    `sequence`, who `joined`, whether there is `feedback`. Raises ApplicationError of type BookingNotFound, final."""
     booking = changes.find(booking_id)
+    if execution := notices.execution_id():
+        Follower.objects.get_or_create(booking=booking, execution_id=execution)
     return {
         "booking_id": str(booking.pk),
         "status": booking.status,

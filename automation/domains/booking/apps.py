@@ -9,3 +9,8 @@ class BookingConfig(AppConfig):
     name = "automation.domains.booking"
     label = "booking"
     verbose_name = "Sessions"
+
+    def ready(self) -> None:
+        from automation.domains.booking import following
+
+        following.connect()

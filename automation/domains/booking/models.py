@@ -61,6 +61,20 @@ class SessionMessage(models.Model):
         return f"{self.kind} to {self.role}"
 
 
+class Follower(models.Model):
+    """A workflow that wants to know when the booking changes. It may have ended."""
+
+    booking = models.ForeignKey("automation.Booking", models.CASCADE, related_name="followers")
+    execution = models.ForeignKey("automation.WorkflowExecution", models.CASCADE, related_name="+")
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["booking", "execution"], name="follower_once")]
+
+    def __str__(self) -> str:
+        return f"execution {self.execution_id}"
+
+
 class Feedback(models.Model):
     """What the invitee thought of the session: one to five stars."""
 

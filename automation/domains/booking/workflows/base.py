@@ -14,6 +14,9 @@ from automation.durable.exceptions import ActivityError, ApplicationError
 
 Info = dict[str, Any]
 MESSAGE_LIMIT = dt.timedelta(minutes=2)
+RECHECK = dt.timedelta(hours=24)
+"""A sleeper looks at its booking at least this often: the signal of a change may be lost with the process that made
+it."""
 
 
 class Session:
@@ -77,7 +80,7 @@ class BookingWorkflowBase(BaseWorkflow):
             wait = moment(session) - workflow.now()
             if not session.is_on or wait <= dt.timedelta(0):
                 return session
-            await self.wait_for(lambda: self.changed, wait)
+            await self.wait_for(lambda: self.changed, min(wait, RECHECK))
 
     async def wait_for(self, holds: Callable[[], bool], at_most: dt.timedelta) -> bool:
         """Whether it came to hold within the time."""

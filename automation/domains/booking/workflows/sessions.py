@@ -21,6 +21,14 @@ FEEDBACK = dt.timedelta(days=3)
 
 
 class _SessionWorkflow(BookingWorkflowBase):
+    async def _remind(self, booking_id: UUID, session: Session, before: dt.timedelta, kind: str) -> None:
+        """A reminder in time, unless the session was booked later than that."""
+        if session.start - before < workflow.now():
+            return
+        session = await self.until(booking_id, lambda it: it.start - before, "waiting for the reminder")
+        if session.is_on:
+            await self.tell(booking_id, kind, "invitee", "organizer")
+
     async def _no_show(self, booking_id: UUID) -> dict[str, Any]:
         """What the no-show flow, in a workflow of its own, comes to."""
         self.stage = "no-show"
@@ -62,9 +70,7 @@ class BookingWorkflow(_SessionWorkflow):
         self.stage = "confirming"
         await self.tell(booking_id, "confirmation", "invitee", "organizer")
 
-        session = await self.until(booking_id, lambda it: it.start - REMINDER, "waiting for the reminder")
-        if session.is_on:
-            await self.tell(booking_id, "reminder_48h", "invitee", "organizer")
+        await self._remind(booking_id, session, REMINDER, "reminder_48h")
         session = await self.until(booking_id, lambda it: it.start - ROOM, "waiting for the room")
         room = await self._try("create_room", booking_id) if session.is_on else {}
         session = await self.until(booking_id, lambda it: it.start + ATTENDANCE, "waiting for the attendance check")
@@ -109,9 +115,7 @@ class BookingLifecycleWorkflow(_SessionWorkflow):
             return self._over(booking_id, session)
         self.stage = "confirming"
         await self.tell(booking_id, "confirmation", "invitee", "organizer")
-        session = await self.until(booking_id, lambda it: it.start - DAY_BEFORE, "waiting for the reminder")
-        if session.is_on:
-            await self.tell(booking_id, "reminder_24h", "invitee", "organizer")
+        await self._remind(booking_id, session, DAY_BEFORE, "reminder_24h")
         session = await self.until(booking_id, lambda it: it.end, "waiting for the end")
         if not session.is_on and session.status != "completed":
             return self._over(booking_id, session)
