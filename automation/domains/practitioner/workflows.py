@@ -30,7 +30,7 @@ class _Portion(PartsWorkflow):
         parent = workflow.info().parent
         if parent is not None:
             handle = workflow.get_external_workflow_handle(parent.workflow_id, run_id=parent.run_id)
-            await handle.signal("part_began", str(part))
+            await handle.signal("part_began", args=[str(part), list(self.done)])
         return await super()._wait_for(part)
 
 
@@ -81,6 +81,10 @@ class PractitionerOnboardingWorkflow(PartsWorkflow):
 
     parts = tuple(Part)
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._before: list[str] | None = None  # what was done when the child that runs was started
+
     @workflow.run
     async def run(self, practitioner_id: int) -> dict[str, Any]:
         """`status`: completed (the practitioner is active), stalled or rejected, with `part` and `reason`; and the
@@ -107,6 +111,7 @@ class PractitionerOnboardingWorkflow(PartsWorkflow):
     async def _through_child(self, name: str, child: type[_Portion], parts: Sequence[Part]) -> Ending:
         """Run a portion, handing on what is said of its parts meanwhile."""
         told = {str(part): self.said[part] for part in parts if part in self.said}
+        self._before = list(self.done)
         handle = await workflow.start_child_workflow(
             child.run,  # type: ignore[attr-defined]  # every portion has one
             args=[self.practitioner_id, dict(told)],
@@ -123,13 +128,15 @@ class PractitionerOnboardingWorkflow(PartsWorkflow):
                 with contextlib.suppress(FailureError):  # it may have ended meanwhile, and needs no word any more
                     await _hand_on(handle, part, self.said[part])
         outcome = await handle
-        self.done += outcome["done"]
+        self.done, self._before = [*self._before, *outcome["done"]], None
         return Ending(outcome["status"], outcome.get("part", ""), outcome.get("reason", ""))
 
     @workflow.signal
-    def part_began(self, part: str) -> None:
-        """From a child, so that `progress` knows."""
-        self.current, self.attempt, self.missing = part, 0, []
+    def part_began(self, part: str, done: list[str]) -> None:
+        """From a child, so that `progress` knows: what it waits for now, and what it has done."""
+        if self._before is not None:
+            self.current, self.attempt, self.missing = part, 0, []
+            self.done = [*self._before, *done]
 
 
 SIGNALS = {
