@@ -202,7 +202,12 @@ def _read_json(text: str) -> Any:
 
 
 def read(text: str) -> list[Document]:
-    """The workflows' documents in a text of YAML or JSON (which YAML contains). Raises DocumentError."""
+    """The workflows' documents in a text of YAML or JSON. Raises DocumentError."""
+    return unwrap(parse(text))
+
+
+def parse(text: str) -> Any:
+    """What a text of YAML or JSON holds, whatever that is. Raises DocumentError."""
     if len(text) > MAX_CHARACTERS:
         raise DocumentError(f"The document has {len(text):,} characters; at most {MAX_CHARACTERS:,} are read.")
     try:
@@ -214,7 +219,7 @@ def read(text: str) -> list[Document]:
         raise DocumentError(f"The document is neither YAML nor JSON: {' '.join(str(error).split())}") from error
     except RecursionError:
         raise DocumentError("The document is nested too deeply.") from None
-    return unwrap(whole)
+    return whole
 
 
 def unwrap(whole: Any) -> list[Document]:
