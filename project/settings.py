@@ -230,6 +230,8 @@ OPS_RUNNERS = env.words("OPS_RUNNERS", [])
 # Requests per user and per anonymous address, in each web process; "off" lifts the limit.
 API_THROTTLE_USER = env.rate("API_THROTTLE_USER", "1200/min")
 API_THROTTLE_ANON = env.rate("API_THROTTLE_ANON", "60/min")
+# Events of other schedulers, for each source and address.
+INBOUND_RATE = env.rate("INBOUND_RATE", "600/min")
 # Proxies in front that append to X-Forwarded-For; with 0 the address of the connection counts.
 API_PROXIES = env.integer("API_PROXIES", 0, high=10)
 API_MAX_BODY_BYTES = env.integer("API_MAX_BODY_BYTES", 2 * 1024 * 1024, low=1024)
@@ -276,7 +278,17 @@ SPECTACULAR_SETTINGS = {
         "LatePolicyEnum": "automation.models.LatePolicy",
         "OnFailureEnum": "automation.models.OnFailure",
         "RecipientEnum": "automation.models.Recipient",
+        "CircuitStateEnum": "automation.models.CircuitState",
+        "InboundStatusEnum": "automation.models.InboundStatus",
+        "SourceKindEnum": "automation.models.SourceKind",
         "LocationTypeEnum": "automation.models.LocationType",
+        "CheckStatusEnum": "automation.api.serializers.choices.CHECK_STATUSES",
+        "TrialStatusEnum": "automation.api.serializers.choices.TRIAL_STATUSES",
+        "TimingStateEnum": "automation.api.serializers.choices.TIMING_STATES",
+        "ActionTimeStateEnum": "automation.api.serializers.choices.ACTION_TIME_STATES",
+        "ChangeKindEnum": "automation.api.serializers.choices.CHANGE_KINDS",
+        "TimelineKindEnum": "automation.api.serializers.choices.TIMELINE_KINDS",
+        "ActionStatusEnum": "automation.api.serializers.choices.ACTION_STATUSES",
     },
 }
 

@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 _MEANINGS = {
     "400": "The request says something that cannot be carried out; `fields` names the places.",
-    "401": "Nobody is signed in.",
+    "401": "Nobody is signed in, or the signature is not the sender's.",
     "404": "There is no such thing, or it belongs to somebody else.",
     "409": "The thing is not in a state that allows this.",
     "412": "If-Match names another state than the present one: somebody else has edited it.",
@@ -54,7 +54,8 @@ class EnvelopeSchema(AutoSchema):
         writes = self.method in ("POST", "PUT", "PATCH", "DELETE")
         if writes or self._is_list_view():
             errors.append("400")
-        if self.view.permission_classes and "AllowAny" not in str(self.view.permission_classes):
+        signed_in = self.view.permission_classes and "AllowAny" not in str(self.view.permission_classes)
+        if signed_in or getattr(self.view, "checks_signature", False):
             errors.append("401")
         if "{" in self.path:
             errors.append("404")

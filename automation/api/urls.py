@@ -10,11 +10,14 @@ from rest_framework.routers import SimpleRouter
 from automation.api.docs import docs
 from automation.api.views.audit import AuditView
 from automation.api.views.auth import TokenView
+from automation.api.views.booking_insight import ExplainView, MoveView, SendNowView, SkipView, TimelineView
 from automation.api.views.bookings import BookingViewSet
+from automation.api.views.destinations import DestinationViewSet
 from automation.api.views.event_types import EventTypeViewSet
 from automation.api.views.executions import ExecutionViewSet, StepsView
 from automation.api.views.gallery import CreateFromView, TemplateViewSet
 from automation.api.views.health import HealthView
+from automation.api.views.inbound import EventViewSet, InboundView, SourceViewSet
 from automation.api.views.insight import BacktestView, DuplicateView, ExecutionSummaryView
 from automation.api.views.operations import AlertsView, WorkersView
 from automation.api.views.performance import PerformanceView
@@ -36,6 +39,9 @@ app_name = "api"
 router = SimpleRouter(use_regex_path=False)
 router.register("event-types", EventTypeViewSet, basename="event-type")
 router.register("bookings", BookingViewSet, basename="booking")
+router.register("destinations", DestinationViewSet, basename="destination")
+router.register("events", EventViewSet, basename="event")
+router.register("inbound-sources", SourceViewSet, basename="inbound-source")
 router.register("executions", ExecutionViewSet, basename="execution")
 router.register("workflows", WorkflowViewSet, basename="workflow")
 
@@ -73,10 +79,16 @@ urlpatterns = [
     path("workflows/<uuid:pk>/versions/<int:number>/", VersionView.as_view(), name="workflow-version"),
     path("workflows/<uuid:pk>/versions/<int:number>/roll-back/", RollBackView.as_view(), name="workflow-roll-back"),
     path("workflows/actions/<uuid:pk>/", ActionView.as_view(), name="workflow-action"),
+    path("bookings/<uuid:pk>/explain/", ExplainView.as_view(), name="booking-explain"),
+    path("bookings/<uuid:pk>/timeline/", TimelineView.as_view(), name="booking-timeline"),
+    path("bookings/<uuid:pk>/timeline/<uuid:execution_id>/skip/", SkipView.as_view(), name="booking-skip"),
+    path("bookings/<uuid:pk>/timeline/<uuid:execution_id>/send-now/", SendNowView.as_view(), name="booking-send-now"),
+    path("bookings/<uuid:pk>/timeline/<uuid:execution_id>/move/", MoveView.as_view(), name="booking-move"),
     path("executions/<uuid:pk>/steps/", StepsView.as_view(), name="execution-steps"),
     path("audit/", AuditView.as_view(), name="audit"),
     path("alerts/", AlertsView.as_view(), name="alerts"),
     path("workers/", WorkersView.as_view(), name="workers"),
+    path("inbound/<uuid:source>/", InboundView.as_view(), name="inbound"),
     path("health/", HealthView.as_view(), name="health"),
     path("schema/", extend_schema(exclude=True)(SpectacularAPIView).as_view(), name="schema"),
     path("docs/", docs, name="docs"),

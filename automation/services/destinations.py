@@ -40,11 +40,10 @@ BATCH = 50
 TIDY_BATCH = 1_000
 
 
-def listed() -> QuerySet[Destination]:
-    """Every destination with the number of its calls that wait (`waiting`) and that have failed (`failed`)."""
-    waiting = (HeldState.LIMITED, HeldState.HELD, HeldState.RETRYING, HeldState.REPLAYING)
-    return Destination.objects.select_related("organizer").annotate(
-        waiting=Count("held", filter=Q(held__state__in=waiting)),
+def with_counts(rows: QuerySet[Destination]) -> QuerySet[Destination]:
+    """Each with the number of its calls that wait or are tried again (`waiting`) and that have failed (`failed`)."""
+    return rows.annotate(
+        waiting=Count("held", filter=~Q(held__state=HeldState.FAILED) & Q(held__isnull=False)),
         failed=Count("held", filter=Q(held__state=HeldState.FAILED)),
     )
 
@@ -80,7 +79,7 @@ def set_rate(organizer: User, host: str, rate: str) -> Destination:
     return row
 
 
-def reopen(destination_id: UUID) -> Destination:
+def close(destination_id: UUID) -> Destination:
     """Close a circuit by hand: a person knows that the host is back. What waits for it goes on."""
     rows = Destination.objects.filter(id=destination_id)
     if not rows.exists():

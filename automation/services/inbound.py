@@ -173,9 +173,9 @@ def _apply(event: InboundEvent, told: SchedulerEvent, meeting: Meeting) -> _Done
     at = told.occurred_at or event.received_at
     newest = max((link.last_event_at for link in links.values() if link.last_event_at), default=None)
     known = own.booking or (former.booking if former is not None else None)
-    if newest is not None and at < newest:
-        return _late(told, at, newest, own, former)
     change = _Change(event, told, meeting)
+    if newest is not None and at < newest:
+        return _late(change, at, newest, own, former)
     match told.what:
         case What.CREATED | What.RESCHEDULED:
             done = change.take_place(known)
@@ -191,17 +191,23 @@ def _apply(event: InboundEvent, told: SchedulerEvent, meeting: Meeting) -> _Done
 
 
 def _late(
-    told: SchedulerEvent, at: dt.datetime, newest: dt.datetime, own: InboundBooking, former: InboundBooking | None
+    change: _Change, at: dt.datetime, newest: dt.datetime, own: InboundBooking, former: InboundBooking | None
 ) -> _Done:
     """What came too late changes no time, but may tell that two ids are of one meeting."""
     note = f"Something newer ({newest:%F %T} UTC) had been applied."
-    if former is not None and told.what is What.RESCHEDULED and own.booking is not None:
-        if former.booking is not None and former.booking.pk != own.booking.pk:
-            bookings.replaced(former.booking.pk, actor=told.by, source="inbound")
-            note += " The booking of the former id gives way to that of the present one."
-        former.booking, former.last_event_at = own.booking, max(at, former.last_event_at or at)
-        former.save(update_fields=["booking", "last_event_at"])
-    return _Done(InboundStatus.IGNORED, note, own.booking)
+    if former is None or change.told.what is not What.RESCHEDULED:
+        return _Done(InboundStatus.IGNORED, note, own.booking)
+    before = former.booking
+    done = _Done(InboundStatus.IGNORED, note, own.booking)
+    if before is not None and own.booking is None:  # under its present id it had been cancelled
+        done = change.cancel(before)
+    elif before is not None and own.booking is not None and before.pk != own.booking.pk:
+        bookings.replaced(before.pk, **change.origin())
+        note += " The booking of the former id gives way to that of the present one."
+        done = _Done(InboundStatus.PROCESSED, note, own.booking)
+    former.booking, former.last_event_at = own.booking or before, max(at, former.last_event_at or at)
+    former.save(update_fields=["booking", "last_event_at"])
+    return done
 
 
 def _locked_links(source: InboundSource, meeting: Meeting) -> dict[str, InboundBooking]:
@@ -235,10 +241,10 @@ class _Change:
             return _Done(InboundStatus.PROCESSED, f"Made in place of one that is {booking.status} here.", made)
         if (booking.start_time, booking.end_time) == (start, end or booking.end_time):
             return _Done(InboundStatus.IGNORED, "The booking has this time already.", booking)
-        moved = bookings.reschedule(booking.pk, start, end, **self._origin())
+        moved = bookings.reschedule(booking.pk, start, end, **self.origin())
         changes = {name: value for name, value in self._place().items() if value and value != getattr(moved, name)}
         if changes:
-            moved = bookings.update(moved.pk, **changes, **self._origin())
+            moved = bookings.update(moved.pk, **changes, **self.origin())
         return _Done(InboundStatus.PROCESSED, "Moved.", moved)
 
     def cancel(self, booking: Booking | None) -> _Done:
@@ -249,8 +255,8 @@ class _Change:
         booking.refresh_from_db()
         if booking.status != BookingStatus.CONFIRMED:
             return _Done(InboundStatus.IGNORED, f"The booking is {booking.status} here.", booking)
-        actor = self.told.by or self._origin()["actor"]
-        cancelled = bookings.cancel(booking.pk, self.told.reason, actor=actor, source=self._origin()["source"])
+        actor = self.told.by or self.origin()["actor"]
+        cancelled = bookings.cancel(booking.pk, self.told.reason, actor=actor, source=self.origin()["source"])
         return _Done(InboundStatus.PROCESSED, "Cancelled.", cancelled)
 
     def end(self, booking: Booking | None) -> _Done:
@@ -266,7 +272,7 @@ class _Change:
         if booking.status not in allowed:
             return _Done(InboundStatus.IGNORED, f"The booking is {booking.status} here.", booking)
         act = bookings.no_show if what is What.NO_SHOW else bookings.complete
-        return _Done(InboundStatus.PROCESSED, f"Marked as {what}.", act(booking.pk, **self._origin()))
+        return _Done(InboundStatus.PROCESSED, f"Marked as {what}.", act(booking.pk, **self.origin()))
 
     def _create(self, replaced: Booking | None) -> Booking:
         meeting, source = self.meeting, self.event.source
@@ -290,7 +296,7 @@ class _Change:
             attendee_count=meeting.attendees,
             custom_answers=dict(meeting.answers),
             **self._place(),
-            **self._origin(),
+            **self.origin(),
             **fields,
         )
 
@@ -307,7 +313,8 @@ class _Change:
             "meeting_password": meeting.password,
         }
 
-    def _origin(self) -> dict[str, str]:
+    def origin(self) -> dict[str, str]:
+        """Who does it, and the way in."""
         source = SCHEDULERS[self.event.source.kind].source
         return {"actor": f"{source}:{self.event.source.name}"[:254], "source": source}
 
