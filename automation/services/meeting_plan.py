@@ -60,7 +60,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Existing:
-    """An execution of the workflow for the booking, by a meeting trigger. `began`: its first advance has begun."""
+    """An execution of the workflow for the booking, by a meeting trigger. `began`: its first advance has begun.
+    `fixed`: a person has set its time, for this sequence of the booking."""
 
     id: UUID
     trigger: str
@@ -69,6 +70,7 @@ class Existing:
     scheduled_for: dt.datetime | None
     began: bool
     reason: str = ""
+    fixed: bool = False
 
     @property
     def waits(self) -> bool:
@@ -133,6 +135,8 @@ def _is_known(decision: Decision, existing: Sequence[Existing]) -> bool:
 def _place(
     plan: Plan, meeting: Meeting, candidate: Existing | None, at: dt.datetime, now: dt.datetime
 ) -> Decision | None:
+    if candidate is not None and candidate.waits and candidate.fixed and candidate.sequence == meeting.sequence:
+        return None  # whoever set its time knew the meeting's
     if at <= now:
         return _late(plan, meeting, candidate, at, now)
     if candidate is None:

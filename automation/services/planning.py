@@ -32,7 +32,10 @@ from automation.services.meeting_plan import (
 )
 from automation.workflows import DEFINITION
 
-_COLUMNS = ("id", "trigger", "booking_sequence", "status", "scheduled_for", "started_at", "error_message")
+_COLUMNS = (
+    *("id", "trigger", "booking_sequence", "status", "scheduled_for", "started_at", "error_message"),
+    "fixed_sequence",
+)
 
 
 @dataclass
@@ -119,10 +122,12 @@ def existing_of(
     if only is not None:
         rows = rows.filter(workflow_id__in=only)
     found: dict[tuple[UUID, UUID], list[Existing]] = defaultdict(list)
-    for booking_id, workflow_id, id_, trigger, sequence, status, at, started, reason in rows.values_list(
+    for booking_id, workflow_id, id_, trigger, sequence, status, at, started, reason, fixed in rows.values_list(
         "booking_id", "workflow_id", *_COLUMNS
     ):
-        found[booking_id, workflow_id].append(Existing(id_, trigger, sequence, status, at, started is not None, reason))
+        found[booking_id, workflow_id].append(
+            Existing(id_, trigger, sequence, status, at, started is not None, reason, fixed == sequence)
+        )
     return found
 
 

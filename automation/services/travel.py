@@ -98,11 +98,12 @@ def _around_meeting(content: Mapping[str, Any], booking: Booking, now: dt.dateti
             late = decision.at == now
             return decision.at, "Its time had passed when the booking was made, so it runs at once." if late else ""
         if decision.act is Act.RECORD:
-            return None, _sentence(decision.reason)
-    return None, _sentence(NOT_PLANNED + f"the booking is {booking.get_status_display().lower()}.")
+            return None, sentence(decision.reason)
+    return None, sentence(NOT_PLANNED + f"the booking is {booking.get_status_display().lower()}.")
 
 
-def _sentence(reason: str) -> str:
+def sentence(reason: str) -> str:
+    """A reason of planning, for people."""
     text = reason.removeprefix(NOT_PLANNED)
     return text[:1].upper() + text[1:]
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.signals import m2m_changed
 
 from automation import clock
@@ -156,10 +156,13 @@ def _adopt(workflow_id: UUID) -> None:
 
 
 def _delayed_anew(executions: QuerySet[WorkflowExecution], delay_minutes: int) -> list[tuple[UUID, dt.datetime, int]]:
-    """The moves of executions whose version had another delay."""
+    """The moves of executions whose version had another delay, and whose time nobody has set by hand."""
     moves = []
-    rows = executions.filter(scheduled_for__isnull=False, version__isnull=False).values_list(
-        "id", "scheduled_for", "booking_sequence", "version__snapshot__delay_minutes"
+    free = Q(fixed_sequence=None) | ~Q(fixed_sequence=F("booking_sequence"))
+    rows = (
+        executions.filter(free)
+        .filter(scheduled_for__isnull=False, version__isnull=False)
+        .values_list("id", "scheduled_for", "booking_sequence", "version__snapshot__delay_minutes")
     )
     for id_, at, sequence, before in rows:
         if at is not None and sequence is not None and before != delay_minutes:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from automation.api.serializers import choices
 from automation.api.serializers.bookings import MomentField
 from automation.api.serializers.fields import ObjectField
 from automation.models import ExecutionStatus, TestType
@@ -84,7 +85,7 @@ class IssueSerializer(serializers.Serializer[Any]):
 
 class RuntimeCheckSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
-    status = serializers.ChoiceField(choices=["ok", "warning", "failed"])
+    status = serializers.ChoiceField(choices=choices.CHECK_STATUSES)
     message = serializers.CharField()
 
 
@@ -102,7 +103,7 @@ class ActionTimeSerializer(serializers.Serializer[Any]):
     action_id = serializers.CharField()
     name = serializers.CharField()
     at = serializers.DateTimeField()
-    state = serializers.ChoiceField(choices=["waits", "fires"])
+    state = serializers.ChoiceField(choices=choices.ACTION_TIME_STATES)
 
 
 class TimingSerializer(serializers.Serializer[Any]):
@@ -112,7 +113,7 @@ class TimingSerializer(serializers.Serializer[Any]):
     trigger = serializers.CharField()
     event_at = serializers.DateTimeField(help_text="When the event happens that it reacts to.")
     planned_for = serializers.DateTimeField(allow_null=True)
-    state = serializers.ChoiceField(choices=["waits", "fires", "skipped"])
+    state = serializers.ChoiceField(choices=choices.TIMING_STATES)
     reason = serializers.CharField()
     actions = ActionTimeSerializer(many=True)
 
@@ -130,7 +131,7 @@ class ActionTrialSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     action_type = serializers.CharField()
     order = serializers.IntegerField()
-    status = serializers.ChoiceField(choices=["runs", "fails", "skipped", "skipped_conditions"])
+    status = serializers.ChoiceField(choices=choices.TRIAL_STATUSES)
     conditions = serializers.ListField(child=serializers.DictField(), help_text="The trace of the evaluation.")
     rendered = serializers.DictField(help_text="What the templates became.")
     recipients = serializers.ListField(child=serializers.CharField())

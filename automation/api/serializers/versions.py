@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from automation.api.serializers import choices
 from automation.api.serializers.workflows import WorkflowSerializer
 from automation.models import Workflow, WorkflowDraft, WorkflowVersion
 from automation.services import differences
@@ -29,7 +30,7 @@ class DraftContentSerializer(WorkflowSerializer):
 
 
 class ChangeSerializer(serializers.Serializer[Any]):
-    kind = serializers.ChoiceField(choices=["added", "removed", "changed"])
+    kind = serializers.ChoiceField(choices=choices.CHANGE_KINDS)
     path = serializers.CharField(help_text="`delay_minutes`, `actions[1]` or `actions[1].message`.")
     action = serializers.CharField(help_text="The action's name.")
     old = serializers.JSONField()

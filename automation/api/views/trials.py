@@ -16,8 +16,8 @@ from rest_framework.reverse import reverse
 from automation import clock
 from automation.api.serializers.executions import ExecutionDetailSerializer
 from automation.api.serializers.trials import (
-    BulkTestResultSerializer,
     BulkTestRequestSerializer,
+    BulkTestResultSerializer,
     BulkTestSerializer,
     DraftChoiceSerializer,
     TestRequestSerializer,

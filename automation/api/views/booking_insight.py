@@ -1,0 +1,116 @@
+"""A booking's timeline with its controls, and why workflows acted on it or not."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from automation import clock
+from automation.api.serializers.booking_insight import (
+    ExplanationSerializer,
+    MoveSerializer,
+    SkipSerializer,
+    TimelineSerializer,
+)
+from automation.api.views.base import OwnedView, caller
+from automation.models import Booking
+from automation.services import explain, timeline
+
+MOVE_EXAMPLE = OpenApiExample("Tomorrow morning", {"at": "2027-03-29T09:00:00+02:00"}, request_only=True)
+SKIP_EXAMPLE = OpenApiExample("With a word", {"reason": "I have called them"}, request_only=True)
+
+
+class OneBookingView(OwnedView[Booking], GenericAPIView[Booking]):
+    queryset = Booking.objects.select_related("event_type", "organizer")
+    pagination_class = None
+    filter_backends = ()
+
+    def told(self, booking: Booking) -> Response:
+        """The booking's timeline."""
+        entries = [entry.as_dict() for entry in timeline.timeline(booking)]
+        return Response({"booking_id": str(booking.pk), "now": clock.now().isoformat(), "entries": entries})
+
+
+@extend_schema(tags=["bookings"])
+class TimelineView(OneBookingView):
+    """What happened to a booking, which messages it led to, and which are planned."""
+
+    @extend_schema(operation_id="bookings_timeline", summary="Get a booking's timeline", responses=TimelineSerializer)
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """By time. What is planned shows what it would come to as things are, and what can be done about it."""
+        return self.told(self.get_object())
+
+
+@extend_schema(tags=["bookings"])
+class SkipView(OneBookingView):
+    """A planned execution is not to run."""
+
+    @extend_schema(
+        operation_id="bookings_timeline_skip",
+        summary="Skip what is planned",
+        request=SkipSerializer,
+        responses=TimelineSerializer,
+        examples=[SKIP_EXAMPLE],
+    )
+    def post(self, request: Request, *args: Any, execution_id: UUID, **kwargs: Any) -> Response:
+        """All of the execution's actions. When the meeting is moved, it is planned anew."""
+        booking = self.get_object()
+        reason = self.read(SkipSerializer)["reason"]
+        timeline.skip(booking, execution_id, by=caller(request).email, reason=reason)
+        return self.told(booking)
+
+
+@extend_schema(tags=["bookings"])
+class SendNowView(OneBookingView):
+    """A planned execution is to run at once."""
+
+    @extend_schema(
+        operation_id="bookings_timeline_send_now",
+        summary="Send now what is planned",
+        request=None,
+        responses=TimelineSerializer,
+    )
+    def post(self, request: Request, *args: Any, execution_id: UUID, **kwargs: Any) -> Response:
+        """Its conditions are asked then, as ever."""
+        booking = self.get_object()
+        timeline.send_now(booking, execution_id, by=caller(request).email)
+        return self.told(booking)
+
+
+@extend_schema(tags=["bookings"])
+class MoveView(OneBookingView):
+    """A planned execution is to run at another time."""
+
+    @extend_schema(
+        operation_id="bookings_timeline_move",
+        summary="Move what is planned",
+        request=MoveSerializer,
+        responses=TimelineSerializer,
+        examples=[MOVE_EXAMPLE],
+    )
+    def post(self, request: Request, *args: Any, execution_id: UUID, **kwargs: Any) -> Response:
+        """Whatever is edited in the workflow, the time stays; when the meeting is moved, it is planned anew."""
+        booking = self.get_object()
+        at = self.read(MoveSerializer)["at"]
+        timeline.move(booking, execution_id, at, by=caller(request).email)
+        return self.told(booking)
+
+
+@extend_schema(tags=["bookings"])
+class ExplainView(OneBookingView):
+    """Why did it not send?"""
+
+    @extend_schema(
+        operation_id="bookings_explain",
+        summary="Explain what workflows did about a booking",
+        responses=ExplanationSerializer,
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Every workflow considered, and exactly what stopped each that did not act: the switch, the event type, the
+        time, the rule that did not hold and the value that it met."""
+        return Response(explain.explain(self.get_object()))
