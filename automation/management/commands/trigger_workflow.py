@@ -9,6 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from automation.management.base import seconds
 from automation.management.parameters import OpenCommand
+from automation.management.triggers import follow
 from automation.services import running
 
 
@@ -41,18 +42,8 @@ class Command(OpenCommand):
             business_id=options["id"],
         )
         self.say(f"▶ {options['name']} {execution}")
-        if not options["wait"]:
-            return
-        try:
-            for line in running.follow(execution, options["timeout"]):
-                self.say(line)
-        except KeyboardInterrupt:
-            raise CommandError(f"not waiting any longer; execution {execution} goes on", returncode=130) from None
-        if not running.succeeded(execution):
-            raise CommandError(f"execution {execution} did not complete")
-        result = running.result_of(execution)
-        if result is not None:
-            self.say_json(result)
+        if options["wait"]:
+            follow(self, execution, options["timeout"])
 
 
 def _read_json(text: str | None) -> dict[str, Any]:
