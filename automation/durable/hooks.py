@@ -39,6 +39,11 @@ def on_wait(hook: WaitHook | None) -> WaitHook | None:
     return before
 
 
+def waiting_is_replaced() -> bool:
+    """Whether a hook makes things happen where others wait."""
+    return _wait_hook is not None
+
+
 def wait(seconds: float) -> None:
     """Wait before looking at rows again, as everybody does who waits for an execution."""
     if _wait_hook is None:

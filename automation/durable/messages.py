@@ -173,10 +173,11 @@ class Messages:
         except asyncio.CancelledError as error:
             failure = failures.encode(CancelledError(str(error) or "Cancelled"))
             self._answer(step, Answer(step.seq, str(StepStatus.FAILED), failure=failure))
-        except (FailureError, *self.run.definition.failure_exception_types) as error:
-            self._answer(step, Answer(step.seq, str(StepStatus.FAILED), failure=failures.encode(error)))
         except Exception as error:
-            self._fail(f"the handler of update {step.name!r}", error)
+            if self._is_failure(error):
+                self._answer(step, Answer(step.seq, str(StepStatus.FAILED), failure=failures.encode(error)))
+            else:
+                self._fail(f"the handler of update {step.name!r}", error)
         finally:
             self._at_work.pop(step.seq, None)
 
@@ -185,11 +186,15 @@ class Messages:
             self._answers.append(answer)
 
     def _fail(self, what: str, error: Exception) -> None:
-        if isinstance(error, (FailureError, *self.run.definition.failure_exception_types)):
+        if self._is_failure(error):
             self._failure = self._failure or error
         elif self._defect is None:
             self._defect = Parked(f"{what} raised {error!r}")
             self._defect.__cause__ = error
+
+    def _is_failure(self, error: Exception) -> bool:
+        """Whether it fails what it happens in; else it is a defect of the code."""
+        return isinstance(error, (FailureError, *self.run.definition.failure_exception_types))
 
     def _find(self, kind: str, name: str) -> Handler | None:
         table = self.handlers[kind]

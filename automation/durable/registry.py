@@ -110,6 +110,12 @@ def activity(name: str) -> ActivityDefinition:
     return _find(_activities, name, "activity")
 
 
+def find_workflow(name: str) -> WorkflowDefinition | None:
+    """The workflow of that name, or None where this process does not know it."""
+    discover()
+    return _workflows.get(name)
+
+
 def find_activity(name: str) -> ActivityDefinition | None:
     """The activity of that name, or None where this process does not know it."""
     discover()

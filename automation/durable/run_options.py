@@ -18,7 +18,8 @@ class RunOptions:
     execution_timeout: the whole chain of runs (continue-as-new, retry, cron). run_timeout: one run. task_timeout: kept
     and shown; an advance is bounded by its lease. closes_at: the end of execution_timeout, in seconds since the epoch.
     retry: for the execution as a whole. attempt: from 1. cron: starts the next run when one ends.
-    parent_close: what the end of the parent means, a name of ParentClosePolicy.
+    parent_close: what the end of the parent means, a name of ParentClosePolicy. restart_of: the execution whose first
+    steps it began with.
     """
 
     execution_timeout: float | None = None
@@ -31,6 +32,7 @@ class RunOptions:
     parent_close: str = ""
     summary: str = ""
     details: str = ""
+    restart_of: str = ""
 
     def dump(self) -> str:
         """As JSON text, defaults left out; empty where all are."""

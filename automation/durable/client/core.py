@@ -1,0 +1,424 @@
+"""The client: starting workflows, and finding those there are. One implementation for both faces."""
+
+from __future__ import annotations
+
+import datetime as dt
+import inspect
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Self, TypeVar
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from automation.durable import attributes, hooks, id_policies, inbox, payloads, registry, routing, updates
+from automation.durable.client import listing
+from automation.durable.client.activity_handles import AsyncActivityHandle, SyncActivityHandle
+from automation.durable.client.calls import Asynchronous, Synchronous, Waits, both, run_asynchronously, waiting
+from automation.durable.client.handles import SyncWorkflowHandle, WorkflowHandle
+from automation.durable.client.listing import WorkflowExecutionIterator
+from automation.durable.client.update_handles import (
+    SyncUpdateHandle,
+    WorkflowUpdateHandle,
+    update_result,
+    wait_for_update,
+)
+from automation.durable.client.views import WorkflowExecutionCount, WorkflowUpdateStage
+from automation.durable.common import Priority, RetryPolicy, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from automation.durable.definitions import definition_of
+from automation.durable.handlers import SIGNAL, UPDATE, name_of, result_hint_of
+from automation.durable.members import arguments, number_of, seconds
+from automation.durable.run_options import RunOptions
+from automation.durable.starts import NewExecution
+from automation.models import WorkflowExecution
+
+Handle = TypeVar("Handle", WorkflowHandle, SyncWorkflowHandle)
+Update = TypeVar("Update", WorkflowUpdateHandle, SyncUpdateHandle)
+Activity = TypeVar("Activity", AsyncActivityHandle, SyncActivityHandle)
+
+
+@dataclass
+class WithStartWorkflowOperation:
+    """A start that goes with an update; its options are those of `start_workflow`. After the call, `run_id` is the run
+    that the update went to."""
+
+    workflow: str | type | Callable[..., Any]
+    arg: Any = registry._Missing
+    args: Sequence[Any] = field(default=(), kw_only=True)
+    id: str = field(kw_only=True)
+    task_queue: str = field(default="", kw_only=True)
+    id_conflict_policy: WorkflowIDConflictPolicy = field(kw_only=True)
+    result_type: Any = field(default=None, kw_only=True)
+    execution_timeout: dt.timedelta | None = field(default=None, kw_only=True)
+    run_timeout: dt.timedelta | None = field(default=None, kw_only=True)
+    task_timeout: dt.timedelta | None = field(default=None, kw_only=True)
+    id_reuse_policy: WorkflowIDReusePolicy = field(default=WorkflowIDReusePolicy.ALLOW_DUPLICATE, kw_only=True)
+    retry_policy: RetryPolicy | None = field(default=None, kw_only=True)
+    cron_schedule: str = field(default="", kw_only=True)
+    memo: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    search_attributes: Any = field(default=None, kw_only=True)
+    static_summary: str | None = field(default=None, kw_only=True)
+    static_details: str | None = field(default=None, kw_only=True)
+    start_delay: dt.timedelta | None = field(default=None, kw_only=True)
+    priority: Priority = field(default_factory=Priority, kw_only=True)
+    versioning_override: Any = field(default=None, kw_only=True)
+    stack_level: int = field(default=2, kw_only=True)
+    run_id: str | None = field(default=None, init=False)
+
+    @property
+    def handle(self) -> SyncWorkflowHandle:
+        """The workflow's handle for plain code, once the call was made."""
+        return self._of(SyncWorkflowHandle)
+
+    async def workflow_handle(self) -> WorkflowHandle:
+        """The workflow's handle, once the call was made."""
+        return self._of(WorkflowHandle)
+
+    def _of(self, cls: type[Handle]) -> Handle:
+        if self.run_id is None:
+            raise RuntimeError("the workflow has not been started: give this to execute_update_with_start_workflow")
+        return cls(self.id, result_run_id=self.run_id, result_type=self.result_type)
+
+
+class ClientCore(Generic[Handle, Update, Activity]):
+    """What both faces offer. Needs no connection of its own: it uses Django's."""
+
+    _handle: type[Handle]
+    _update: type[Update]
+    _activity: type[Activity]
+
+    def __init__(self, *_service: Any, namespace: str | None = None, **_options: Any) -> None:
+        if namespace not in (None, settings.WORKFLOW_NAMESPACE):
+            raise ValueError(
+                f"this installation's namespace is {settings.WORKFLOW_NAMESPACE!r} (the setting WORKFLOW_NAMESPACE), "
+                f"not {namespace!r}"
+            )
+
+    @property
+    def namespace(self) -> str:
+        return str(settings.WORKFLOW_NAMESPACE)
+
+    # -- starting ------------------------------------------------------------------------------------------------------
+
+    @both
+    def start_workflow(
+        self,
+        workflow: str | type | Callable[..., Any],
+        arg: Any = registry._Missing,
+        *,
+        args: Sequence[Any] = (),
+        id: str,
+        task_queue: str = "",
+        result_type: Any = None,
+        execution_timeout: dt.timedelta | None = None,
+        run_timeout: dt.timedelta | None = None,
+        task_timeout: dt.timedelta | None = None,
+        id_reuse_policy: WorkflowIDReusePolicy = WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        id_conflict_policy: WorkflowIDConflictPolicy = WorkflowIDConflictPolicy.UNSPECIFIED,
+        retry_policy: RetryPolicy | None = None,
+        cron_schedule: str = "",
+        memo: Mapping[str, Any] | None = None,
+        search_attributes: Any = None,
+        static_summary: str | None = None,
+        static_details: str | None = None,
+        start_delay: dt.timedelta | None = None,
+        start_signal: str | None = None,
+        start_signal_args: Sequence[Any] = (),
+        rpc_metadata: Mapping[str, Any] = {},
+        rpc_timeout: dt.timedelta | None = None,
+        request_eager_start: bool = False,
+        priority: Priority = Priority(),  # noqa: B008
+        versioning_override: Any = None,
+        stack_level: int = 2,
+    ) -> Handle:
+        """Start a workflow, by its class, its run method or its name, and return its handle.
+
+        id: the workflow id; the policies say what happens where it is known already. task_queue: the workflow's
+        domain's where empty. start_signal: sent with the start, or to the execution that is open with this id.
+        Commits or rolls back with the caller's transaction. Raises WorkflowAlreadyStartedError, UnknownName.
+        """
+        return self._start(dict(locals()))
+
+    @waiting  # type: ignore[arg-type]
+    def execute_workflow(
+        self, workflow: str | type | Callable[..., Any], arg: Any = registry._Missing, **options: Any
+    ) -> Waits[Any]:
+        """Start a workflow and wait for its result; the options are those of `start_workflow`."""
+        _refuse_in_transaction("execute_workflow")
+        _check_options("execute_workflow", options)
+        handle = self._start({"workflow": workflow, "arg": arg, **_DEFAULTS, **options})
+        return (yield from type(handle).result._core(handle))
+
+    def _start(self, options: Mapping[str, Any]) -> Handle:
+        new, hint = _new(options)
+        with transaction.atomic():
+            signal = options.get("start_signal")
+            started = id_policies.start(_joining(new) if signal else new)
+            if signal:
+                text = payloads.encode(list(options["start_signal_args"]), f"arguments of signal {signal!r}")
+                inbox.signal(started.id, name_of(signal, SIGNAL), text)
+        first = _first_run(started.id) if started.existing else str(started.id)
+        return self._handle(
+            new.business_id or str(started.id),
+            result_run_id=str(started.id),
+            first_execution_run_id=first,
+            result_type=options["result_type"] or hint,
+        )
+
+    # -- update with start ---------------------------------------------------------------------------------------------
+
+    @waiting
+    def start_update_with_start_workflow(
+        self,
+        update: str | Callable[..., Any],
+        arg: Any = registry._Missing,
+        *,
+        start_workflow_operation: WithStartWorkflowOperation,
+        wait_for_stage: WorkflowUpdateStage,
+        args: Sequence[Any] = (),
+        id: str | None = None,
+        result_type: Any = None,
+        rpc_metadata: Mapping[str, Any] = {},
+        rpc_timeout: dt.timedelta | None = None,
+    ) -> Waits[Update]:
+        """Send an update to the workflow with the operation's id, which is started with it where there is none; wait
+        until it has come to `wait_for_stage`. Raises WorkflowUpdateFailedError when it is refused."""
+        handle = self._update_with_start(update, arguments(arg, args), start_workflow_operation, id, result_type)
+        yield from wait_for_update(uuid.UUID(handle.workflow_run_id), handle._seq or 0, wait_for_stage, rpc_timeout)
+        return handle
+
+    @waiting
+    def execute_update_with_start_workflow(
+        self,
+        update: str | Callable[..., Any],
+        arg: Any = registry._Missing,
+        *,
+        start_workflow_operation: WithStartWorkflowOperation,
+        args: Sequence[Any] = (),
+        id: str | None = None,
+        result_type: Any = None,
+        rpc_metadata: Mapping[str, Any] = {},
+        rpc_timeout: dt.timedelta | None = None,
+    ) -> Waits[Any]:
+        """The same, and wait for the update's result."""
+        handle = self._update_with_start(update, arguments(arg, args), start_workflow_operation, id, result_type)
+        run = uuid.UUID(handle.workflow_run_id)
+        return (yield from update_result(run, handle._seq or 0, handle._result_type, rpc_timeout))
+
+    def _update_with_start(
+        self,
+        update: str | Callable[..., Any],
+        args: Sequence[Any],
+        operation: WithStartWorkflowOperation,
+        id: str | None,
+        result_type: Any,
+    ) -> Update:
+        _refuse_in_transaction("an update with start")
+        name, update_id = name_of(update, UPDATE), id or str(uuid.uuid4())
+        text = payloads.encode(list(args), f"arguments of update {name!r}")
+        new, _ = _new({**vars(operation), "start_signal": None})
+        with transaction.atomic():
+            started = id_policies.start(new)
+            seq = updates.put(started.id, name, text, update_id)
+        operation.run_id = str(started.id)
+        hint = result_type or result_hint_of(update)
+        return self._update(update_id, operation.id, str(started.id), result_type=hint, seq=seq)
+
+    # -- finding -------------------------------------------------------------------------------------------------------
+
+    def get_workflow_handle(
+        self,
+        workflow_id: str,
+        *,
+        run_id: str | None = None,
+        first_execution_run_id: str | None = None,
+        result_type: Any = None,
+    ) -> Handle:
+        """A handle to a workflow id, or to one run of it; nothing is looked up yet."""
+        return self._handle(
+            workflow_id,
+            run_id=run_id,
+            result_run_id=run_id,
+            first_execution_run_id=first_execution_run_id,
+            result_type=result_type,
+        )
+
+    def get_workflow_handle_for(
+        self,
+        workflow: type | Callable[..., Any],
+        workflow_id: str,
+        *,
+        run_id: str | None = None,
+        first_execution_run_id: str | None = None,
+    ) -> Handle:
+        """The same, with the result's type from the workflow's run method."""
+        return self.get_workflow_handle(
+            workflow_id,
+            run_id=run_id,
+            first_execution_run_id=first_execution_run_id,
+            result_type=definition_of(workflow).result_hint,
+        )
+
+    def list_workflows(
+        self,
+        query: str | None = None,
+        *,
+        limit: int | None = None,
+        page_size: int = 1000,
+        next_page_token: bytes | None = None,
+        rpc_metadata: Mapping[str, Any] = {},
+        rpc_timeout: dt.timedelta | None = None,
+    ) -> WorkflowExecutionIterator:
+        """The executions that a filter finds, newest first unless it says otherwise; for `for` and `async for`. Its
+        syntax is told in `filters`. Raises InvalidInput for a wrong one."""
+        return WorkflowExecutionIterator(query, limit, page_size, next_page_token)
+
+    @both
+    def count_workflows(
+        self,
+        query: str | None = None,
+        rpc_metadata: Mapping[str, Any] = {},
+        rpc_timeout: dt.timedelta | None = None,
+    ) -> WorkflowExecutionCount:
+        """How many executions a filter finds; by status with GROUP BY ExecutionStatus."""
+        return listing.count(query)
+
+    def get_async_activity_handle(
+        self,
+        *,
+        workflow_id: str | None = None,
+        run_id: str | None = None,
+        activity_id: str | None = None,
+        task_token: bytes | None = None,
+    ) -> Activity:
+        """A handle to an activity that is completed from outside: by its task token, or by ids."""
+        return self._activity(workflow_id=workflow_id, run_id=run_id, activity_id=activity_id, task_token=task_token)
+
+
+_DEFAULTS: Mapping[str, Any] = dict(ClientCore.start_workflow._core.__kwdefaults__ or {})
+ClientCore.execute_workflow._core.__signature__ = inspect.signature(ClientCore.start_workflow._core)  # type: ignore[attr-defined]
+
+
+def _check_options(what: str, options: Mapping[str, Any]) -> None:
+    if unknown := sorted(set(options) - set(_DEFAULTS) - {"id"}):
+        raise TypeError(f"{what}() got an unexpected keyword argument {unknown[0]!r}")
+    if "id" not in options:
+        raise TypeError(f"{what}() missing 1 required keyword-only argument: 'id'")
+
+
+class Client(Asynchronous, ClientCore[WorkflowHandle, WorkflowUpdateHandle, AsyncActivityHandle]):
+    """The client for async code. `client.sync` is the same for plain code."""
+
+    _handle = WorkflowHandle
+    _update = WorkflowUpdateHandle
+    _activity = AsyncActivityHandle
+
+    @classmethod
+    async def connect(cls, target_host: str = "", *, namespace: str | None = None, **options: Any) -> Self:
+        """A client. There is no server to connect to: `target_host` and what else the SDK says of one are accepted, so
+        that ported code runs, and mean nothing. Raises when the database does not answer."""
+        _check_connect(options)
+        if not options.get("lazy"):
+            await run_asynchronously(connection.ensure_connection)
+        return cls(namespace=namespace)
+
+    @property
+    def sync(self) -> SyncClient:
+        """This client for plain code."""
+        return SyncClient()
+
+
+class SyncClient(Synchronous, ClientCore[SyncWorkflowHandle, SyncUpdateHandle, SyncActivityHandle]):
+    """The client for plain code: views, commands, tasks, shells."""
+
+    _handle = SyncWorkflowHandle
+    _update = SyncUpdateHandle
+    _activity = SyncActivityHandle
+
+    @classmethod
+    def connect(cls, target_host: str = "", *, namespace: str | None = None, **options: Any) -> Self:
+        """A client; see `Client.connect`."""
+        _check_connect(options)
+        return cls(namespace=namespace)
+
+
+_CONNECT = frozenset(
+    {
+        "api_key",
+        "connect_timeout",
+        "data_converter",
+        "default_workflow_query_reject_condition",
+        "dns_load_balancing_config",
+        "grpc_compression",
+        "header_codec_behavior",
+        "http_connect_proxy_config",
+        "identity",
+        "interceptors",
+        "keep_alive_config",
+        "lazy",
+        "payload_limits",
+        "plugins",
+        "retry_config",
+        "rpc_metadata",
+        "runtime",
+        "tls",
+    }
+)
+
+
+def _check_connect(options: Mapping[str, Any]) -> None:
+    unknown = sorted(set(options) - _CONNECT)
+    if unknown:
+        raise TypeError(f"connect() got an unexpected keyword argument {unknown[0]!r}")
+
+
+def _new(options: Mapping[str, Any]) -> tuple[NewExecution, Any]:
+    """What to start, and the type of its result."""
+    definition = definition_of(options["workflow"])
+    if not isinstance(options["id"], str) or not options["id"]:
+        raise ValueError(f"workflow {definition.name!r}: id must be a text that names it, such as 'order-4711'")
+    new = NewExecution(
+        definition.name,
+        tuple(arguments(options["arg"], options["args"])),
+        business_id=options["id"],
+        queue=options["task_queue"] or routing.queue_of(definition),
+        priority=number_of(options["priority"]),
+        start_delay=options["start_delay"],
+        memo=options["memo"],
+        search_attributes=attributes.to_row(options["search_attributes"]),
+        id_reuse_policy=WorkflowIDReusePolicy(options["id_reuse_policy"]),
+        id_conflict_policy=WorkflowIDConflictPolicy(options["id_conflict_policy"]),
+        options=RunOptions(
+            execution_timeout=seconds(options["execution_timeout"]),
+            run_timeout=seconds(options["run_timeout"]),
+            task_timeout=seconds(options["task_timeout"]),
+            retry=options["retry_policy"],
+            cron=options["cron_schedule"],
+            summary=options["static_summary"] or "",
+            details=options["static_details"] or "",
+        ),
+    )
+    return new, definition.result_hint
+
+
+def _joining(new: NewExecution) -> NewExecution:
+    """A signal with start goes to the execution that is open, unless its policies say otherwise."""
+    unsaid = new.id_conflict_policy == WorkflowIDConflictPolicy.UNSPECIFIED
+    if unsaid and new.id_reuse_policy != WorkflowIDReusePolicy.TERMINATE_IF_RUNNING:
+        return replace(new, id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING)
+    return new
+
+
+def _first_run(execution: uuid.UUID) -> str:
+    row = WorkflowExecution.objects.only("id", "first_run_id").get(id=execution)
+    return str(row.first_run_id or row.id)
+
+
+def _refuse_in_transaction(what: str) -> None:
+    """What is started in a transaction runs when it has committed; waiting for it inside never ends."""
+    if connection.in_atomic_block and not hooks.waiting_is_replaced():
+        raise RuntimeError(
+            f"{what} inside atomic() would wait for ever: what it starts begins when the transaction commits. Start it "
+            "inside, and wait for its result outside"
+        )

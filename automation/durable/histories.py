@@ -1,0 +1,100 @@
+"""Histories as documents: an execution and its steps in JSON, to be kept, looked at and replayed elsewhere."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import QuerySet
+
+from automation.durable import payloads
+from automation.durable.records import ExecutionRecord, StepRecord
+from automation.models import ExecutionStep, StepKind, WorkflowExecution
+
+_TEXTS = frozenset({"input", "output", "failure", "heartbeat", "memo"})
+_IDS = frozenset({"id", "execution_id", "parent_id", "first_run_id", "previous_run_id"})
+_TIMES = frozenset({"created_at", "started_at", "completed_at", "run_at", "due", "deadline"})
+
+
+@dataclass(frozen=True)
+class WorkflowHistory:
+    """events: the execution first, then its steps in the order of `seq`, as plain dictionaries."""
+
+    workflow_id: str
+    events: Sequence[Mapping[str, Any]]
+
+    @property
+    def run_id(self) -> str:
+        return str(self.events[0]["id"])
+
+    def to_json(self) -> str:
+        """As text, for a file."""
+        return json.dumps(self.to_json_dict(), indent=1)
+
+    def to_json_dict(self) -> dict[str, Any]:
+        return {"workflow_id": self.workflow_id, "events": [dict(event) for event in self.events]}
+
+    @classmethod
+    def from_json(cls, workflow_id: str, history: str | Mapping[str, Any]) -> WorkflowHistory:
+        """What `to_json` wrote."""
+        data = json.loads(history) if isinstance(history, str) else history
+        return cls(workflow_id, list(data["events"]))
+
+    def records(self) -> tuple[ExecutionRecord, list[StepRecord]]:
+        """The rows again, as the engine replays them."""
+        execution, *steps = self.events
+        return ExecutionRecord(**_record(execution)), [StepRecord(**_record(step)) for step in steps]
+
+
+def steps_of(execution: uuid.UUID) -> QuerySet[ExecutionStep]:
+    """The steps of an execution's history, by seq: all but refused updates whose refusal nobody has fetched yet."""
+    steps = ExecutionStep.objects.filter(execution_id=execution)
+    return steps.exclude(kind=StepKind.UPDATE, resolved_seq=0).order_by("seq")
+
+
+def export(row: WorkflowExecution) -> WorkflowHistory:
+    """The history of an execution."""
+    own = {name: getattr(row, name) for name in ExecutionRecord._fields if name != "steps"}
+    own["started_at"] = row.started_at or row.created_at
+    steps = steps_of(row.id).values_list(*StepRecord._fields)
+    events = [
+        {**_event(own), "steps": 1},
+        *(_event(dict(zip(StepRecord._fields, step, strict=True))) for step in steps),
+    ]
+    return WorkflowHistory(row.workflow_id_of_caller, events)
+
+
+def _event(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _plain(name, value) for name, value in values.items()}
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name in _TEXTS:
+        return payloads.decode(value) if value else None
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
+    return value
+
+
+def _record(event: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(_read(event))
+
+
+def _read(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in event.items():
+        if name in _TEXTS:
+            # A result of None is written as "null"; empty is what was never written.
+            unwritten = value is None and (name != "output" or event.get("status") != "completed")
+            yield name, "" if unwritten else payloads.encode(value)
+        elif name in _IDS and value is not None:
+            yield name, uuid.UUID(value)
+        elif name in _TIMES and value is not None:
+            yield name, dt.datetime.fromisoformat(value)
+        else:
+            yield name, value
