@@ -177,7 +177,7 @@ async def execute_child_workflow(workflow: Any, arg: Any = registry._Missing, **
     return await handle
 
 
-_DEFAULTS: dict[str, Any] = dict(start_child_workflow.__kwdefaults__)
+_DEFAULTS: dict[str, Any] = dict(start_child_workflow.__kwdefaults__ or {})
 
 
 def _ask(options: Mapping[str, Any], *, awaits_start: bool) -> tuple[ChildWorkflowHandle, asyncio.Future[None] | None]:

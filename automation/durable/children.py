@@ -94,6 +94,8 @@ def _not_started(parent: uuid.UUID, step: NewStep, error: WorkflowAlreadyStarted
 
 def report(child: WorkflowExecution) -> bool:
     """Settle the parent's step with how the child has ended; False when it is settled, or nobody waits."""
+    if child.parent_id is None or child.parent_seq is None:
+        return False
     now = clock.now()
     status = _OUTCOMES.get(ExecutionStatus(child.status), StepStatus.FAILED)
     waiting = ExecutionStep.objects.filter(
@@ -106,7 +108,7 @@ def report(child: WorkflowExecution) -> bool:
         completed_at=now,
         due=now + dt.timedelta(seconds=settings.DURABLE_LEASE),
     )
-    if not changed or child.parent_id is None:
+    if not changed:
         return False
     parent = WorkflowExecution.objects.only("queue", "priority").get(id=child.parent_id)
     transaction.on_commit(lambda: canvas.visit([(parent.id, None)], parent.queue, priority=parent.priority))

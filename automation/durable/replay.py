@@ -196,7 +196,7 @@ class Run:
 
     def proceed(self) -> list[tuple[int, int]]:
         """Feed what has arrived, up to where the code needs an answer at once; returns what was seen."""
-        seen = []
+        seen: list[tuple[int, int]] = []
         while self._unseen and not self.at_once:
             step = self._unseen.pop(0)
             if self._see(step, seen):

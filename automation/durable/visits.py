@@ -439,8 +439,8 @@ class Visit:
             if self._unanswered or self._errands:
                 self._go_on()
         except BaseException as error:
-            for run, _ in self._unanswered:
-                run.close()
+            for waiting, _ in self._unanswered:
+                waiting.close()
             for execution in self.touched:
                 if (run := _cache.pop(execution, None)) is not None:
                     run.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,7 @@ LIMIT = dt.timedelta(seconds=60)
 
 
 @pytest.fixture
-def beats(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[..., Any]], None]]:
+def beats(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]], None]:
     """Puts an activity in the place of `flows_until_cancelled`."""
     known = registry.activity("flows_until_cancelled")
 
@@ -37,7 +37,7 @@ def beats(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[..., A
         )
         monkeypatch.setitem(registry._activities, "flows_until_cancelled", changed)
 
-    yield put
+    return put
 
 
 def beating(**options: Any) -> workflow.ActivityHandle:

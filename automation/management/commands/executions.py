@@ -15,7 +15,7 @@ from automation.management.base import Formatter, OperatorCommand, positive
 from automation.models import ExecutionStatus
 from automation.services import inspection, running
 
-Steer = Callable[[UUID, str], None]
+Steer = Callable[[UUID, str], object]
 
 
 def _plainly(function: Callable[[UUID], None]) -> Steer:
