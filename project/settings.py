@@ -188,6 +188,15 @@ EMAIL_TIMEOUT = env.seconds("EMAIL_TIMEOUT", 10.0, low=0.1)
 # Where the filebased backend, which `make up` chooses, writes what would be sent.
 EMAIL_FILE_PATH = env.text("EMAIL_FILE_PATH", str(VAR_DIR / "mail"))
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Weir <weir@localhost>")
+# Whether actions may ask for opens and clicks to be noted (docs/automations.md).
+EMAIL_TRACKING = env.boolean("EMAIL_TRACKING", True)
+# What signs the callbacks of mail providers; without it a provider's callbacks are refused (docs/providers.md).
+EMAIL_CALLBACK_SECRET = env.text("EMAIL_CALLBACK_SECRET")
+SENDGRID_WEBHOOK_KEY = env.text("SENDGRID_WEBHOOK_KEY")
+TWILIO_ACCOUNT_SID = env.text("TWILIO_ACCOUNT_SID")
+TWILIO_AUTH_TOKEN = env.text("TWILIO_AUTH_TOKEN")
+TWILIO_FROM = env.text("TWILIO_FROM")  # a number, or the id of a messaging service (MG…)
+TWILIO_API_URL = env.url("TWILIO_API_URL", "https://api.twilio.com", ("http", "https")).rstrip("/")
 SMS_BACKEND = env.text("SMS_BACKEND", "automation.providers.sms.console.ConsoleBackend")
 PAYMENTS_BACKEND = env.text("PAYMENTS_BACKEND", "automation.providers.payments.memory.MemoryBackend")
 PAYMENTS_TIMEOUT = env.seconds("PAYMENTS_TIMEOUT", 30.0, low=0.1)

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from automation import secrets
+from automation.actions import deliveries
 from automation.actions.config import ActionConfig
 from automation.actions.invocation import Invocation
 from automation.actions.report import Report
@@ -104,6 +105,7 @@ class ActionType(ABC):
         """One attempt. Returns a `Report`'s result; raises `ApplicationError` with the same shape as its details."""
         report = Report()
         if reason := invocation.no_longer_meant():
+            deliveries.withdraw(invocation, reason)
             return report.skipped(reason)
         evaluation = conditions.evaluate(invocation.action.conditions, invocation.context)
         report.conditions = evaluation.trace

@@ -35,6 +35,8 @@ _SPACES = re.compile(r"\s+")
 
 @dataclass(frozen=True)
 class Bodies:
+    """`html` is a fragment, or the document that the author wrote."""
+
     text: str
     html: str
     fallbacks_used: list[str]
@@ -55,13 +57,9 @@ def render_bodies(source: str, context: Mapping[str, Any]) -> Bodies:
 
 
 def html_of(text: str) -> str:
-    """Plain text as an HTML document: everything escaped, paragraphs and lines kept, links live."""
-    paragraphs = [
+    """Plain text as an HTML fragment: everything escaped, paragraphs and lines kept, links live."""
+    return "\n".join(
         f"<p>{_linked(part).replace(chr(10), '<br>')}</p>" for part in _PARAGRAPHS.split(_unix(text).strip()) if part
-    ]
-    return (
-        '<!doctype html>\n<html><head><meta charset="utf-8"></head>\n'
-        '<body style="font-family: sans-serif; line-height: 1.5">\n' + "\n".join(paragraphs) + "\n</body></html>\n"
     )
 
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db.models import F
+from django.db.models.functions import Coalesce
 
 from automation import clock
 from automation.actions.invocation import Invocation
@@ -35,19 +38,38 @@ DONE = frozenset(
 
 @dataclass(frozen=True)
 class Draft:
+    """`provider_id` is given where it is known before the message goes out, as a Message-ID is: a callback that is
+    quicker than our own note, or comes after a crash, still finds the row."""
+
     recipient: str
     subject: str = ""
     body: str = ""
+    provider_id: str = ""
 
 
 def find_or_create(invocation: Invocation, channel: Channel, drafts: Iterable[Draft]) -> dict[str, NotificationLog]:
     """This action's rows by recipient: see `rows_of`."""
-    organizer_id = invocation.booking.organizer_id
-    return rows_of(invocation.execution_id, invocation.step_seq, channel, drafts, organizer_id)
+    booking = invocation.booking
+    return rows_of(
+        invocation.execution_id,
+        invocation.step_seq,
+        channel,
+        drafts,
+        booking.organizer_id,
+        workflow_id=invocation.workflow_id,
+        booking_id=booking.id,
+    )
 
 
 def rows_of(
-    execution_id: UUID, step_seq: int, channel: Channel, drafts: Iterable[Draft], organizer_id: int | None = None
+    execution_id: UUID,
+    step_seq: int,
+    channel: Channel,
+    drafts: Iterable[Draft],
+    organizer_id: int | None = None,
+    *,
+    workflow_id: UUID | None = None,
+    booking_id: UUID | None = None,
 ) -> dict[str, NotificationLog]:
     """A step's rows by recipient; a row that exists stays as it is, its subject and body too."""
     NotificationLog.objects.bulk_create(
@@ -56,10 +78,13 @@ def rows_of(
                 organizer_id=organizer_id,
                 execution_id=execution_id,
                 step_seq=step_seq,
+                workflow_id=workflow_id,
+                booking_id=booking_id,
                 channel=channel,
                 recipient=recipient_key(draft.recipient),
                 subject=draft.subject,
                 body=draft.body,
+                provider_id=draft.provider_id,
             )
             for draft in drafts
         ],
@@ -81,32 +106,51 @@ def to_try(rows: Mapping[str, NotificationLog]) -> set[str]:
 
 def mark_sent(row: NotificationLog, provider_id: str, *, subject: str | None = None, body: str | None = None) -> None:
     """The message is out; `subject` and `body` are what was really sent."""
-    row.status = NotificationStatus.SENT
     row.provider_id = provider_id[:255]
-    row.error = ""
-    row.sent_at = clock.now()
     row.subject = row.subject if subject is None else subject
     row.body = row.body if body is None else body
-    _write(row)
+    now = clock.now()
+    _write(
+        row,
+        NotificationStatus.SENT,
+        "",
+        provider_id=row.provider_id,
+        subject=row.subject,
+        body=row.body,
+        sent_at=Coalesce("sent_at", now) if row.sent_at is None else now,
+    )
+    row.sent_at = row.sent_at or now
 
 
 def mark(row: NotificationLog, status: NotificationStatus, error: str) -> None:
     """The attempt came to nothing, or none is made: FAILED (may pass), BOUNCED (will not), SUPPRESSED."""
-    row.status = status
-    row.error = error[:MAX_ERROR]
-    _write(row)
+    _write(row, status, error[:MAX_ERROR])
 
 
-def _write(row: NotificationLog) -> None:
-    NotificationLog.objects.filter(id=row.id).update(
-        status=row.status,
-        provider_id=row.provider_id,
-        error=row.error,
-        sent_at=row.sent_at,
-        subject=row.subject,
-        body=row.body,
-        attempts=F("attempts") + int(row.status != NotificationStatus.SUPPRESSED),
-    )
+def mark_deferred(row: NotificationLog, until: datetime, reason: str) -> None:
+    """The message waits; no attempt was made."""
+    row.deferred_until, row.error = until, reason[:MAX_ERROR]
+    NotificationLog.objects.filter(id=row.id).update(deferred_until=until, error=row.error)
+
+
+def withdraw(invocation: Invocation, reason: str) -> None:
+    """What this step has not sent is not sent any more."""
+    NotificationLog.objects.filter(
+        execution_id=invocation.execution_id,
+        step_seq=invocation.step_seq,
+        status__in=(NotificationStatus.PENDING, NotificationStatus.FAILED),
+        sent_at__isnull=True,
+    ).update(status=NotificationStatus.SUPPRESSED, error=reason[:MAX_ERROR], deferred_until=None)
+
+
+def _write(row: NotificationLog, status: NotificationStatus, error: str, **values: Any) -> None:
+    """Writes what an attempt came to. A provider's callback may have been quicker than its answer, or than our timeout:
+    then the row has another status than we loaded, which knows more than we do, and stays."""
+    rows = NotificationLog.objects.filter(id=row.id)
+    values |= {"attempts": F("attempts") + int(status != NotificationStatus.SUPPRESSED), "deferred_until": None}
+    if not rows.filter(status=row.status).update(status=status, error=error, **values):
+        rows.update(**values)
+    row.status, row.error = status, error
 
 
 def recipient_key(recipient: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
@@ -57,6 +57,8 @@ class Invocation:
     context: Mapping[str, Any]
     now: datetime
     workflow_is_active: bool = True
+    planned_for: datetime | None = None
+    """When this action was to run, by the plan; None where the execution had no planned time."""
 
     def no_longer_meant(self) -> str:
         """Why this action must not run any more, or the empty string.
@@ -65,7 +67,7 @@ class Invocation:
         meeting that was cancelled after it had been rescheduled gets no word of the rescheduling either. What was
         planned around a meeting's old time is not sent for its new time: that has an execution of its own. A workflow
         that was switched off does nothing more of what a trigger began; a run by hand, which has no booking sequence,
-        may be of a draft.
+        may be of a draft. What was to come before a meeting does not come after its beginning.
         """
         if not self.workflow_is_active and self.booking_sequence is not None:
             return "The workflow has been switched off since this was planned."
@@ -83,6 +85,12 @@ class Invocation:
             and self.booking_sequence < self.booking.sequence
         ):
             return "The meeting has been moved since this was planned; its new time has an execution of its own."
+        start = self.booking.start_time
+        # Whatever made it late: workers that were down, retries, quiet hours. Where the plan itself leads past the
+        # start (an action with a long delay), after the start is when it is meant.
+        was_to_come_before = self.trigger == Trigger.BEFORE_MEETING and self.booking_sequence is not None
+        if was_to_come_before and self.now >= start and (self.planned_for is None or self.planned_for < start):
+            return f"The meeting has begun, at {start:%Y-%m-%d %H:%M} UTC, and this was to come before it."
         return ""
 
 
@@ -123,7 +131,18 @@ def load(action_id: str, info: ActivityInfo) -> Invocation:
         context=context_of(execution.booking, now),
         now=now,
         workflow_is_active=execution.workflow is not None and execution.workflow.is_active,
+        planned_for=execution.scheduled_for and execution.scheduled_for + _offset(version, action),
     )
+
+
+def _offset(version: _Version, action: ActionConfig) -> timedelta:
+    """How long after the execution's start the action was to run: the longest delay of each stage before it, and its
+    own."""
+    delays: dict[int, int] = {}
+    for other in version.actions.values():
+        if other.is_active and other.order < action.order:
+            delays[other.order] = max(delays.get(other.order, 0), other.delay_minutes)
+    return timedelta(minutes=sum(delays.values()) + action.delay_minutes)
 
 
 def context_of(booking: Booking, now: datetime) -> dict[str, Any]:

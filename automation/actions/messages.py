@@ -3,35 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from automation.actions import deliveries, wishes
+from automation.actions import deliveries, suppressions, wishes
 from automation.actions.invocation import Invocation
 from automation.actions.report import Outcome, Report
+from automation.durable import retry
+from automation.durable.common import RetryPolicy
+from automation.durable.exceptions import ApplicationError
 from automation.models import Channel, NotificationLog, NotificationStatus
 from automation.providers.email import EmailFailed, EmailRefused
 from automation.providers.sms import SmsFailed, SmsRefused
 
+RETRY_POLICY = RetryPolicy(
+    initial_interval=timedelta(seconds=5), maximum_interval=timedelta(minutes=30), maximum_attempts=10
+)
+
 
 @dataclass(frozen=True)
 class Letter:
-    """One message to one recipient. `send` makes one attempt and returns the provider's id for it; it raises
-    EmailFailed or SmsFailed (may pass later), EmailRefused or SmsRefused (will not)."""
+    """One message to one recipient. `send` makes one attempt, for the row that stands for it, and returns the
+    provider's id; it raises EmailFailed or SmsFailed (may pass later), EmailRefused or SmsRefused (will not).
+    `provider_id` is given where it is known beforehand."""
 
     recipient: str
     subject: str
     body: str
-    send: Callable[[], str]
+    send: Callable[[NotificationLog], str]
+    provider_id: str = ""
 
 
 @dataclass
 class _Tally:
-    failed: list[str]
-    refused: list[str]
-    deferred: list[wishes.Objection]
+    channel: Channel
+    failed: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    deferred: list[wishes.Objection] = field(default_factory=list)
     retry_after: timedelta | None = None
+    attempts: int = 0
+    """The attempts that were made at a message that failed, the present one included."""
 
 
 def deliver(invocation: Invocation, channel: Channel, letters: Sequence[Letter], report: Report) -> dict[str, Any]:
@@ -41,12 +53,12 @@ def deliver(invocation: Invocation, channel: Channel, letters: Sequence[Letter],
     the wait set to the end of quiet hours (`QuietHours`) where only those are in the way, and final
     (`RecipientRefused`) when what is left was refused for good. Who got the message gets no second one.
     """
-    drafts = [deliveries.Draft(letter.recipient, letter.subject, letter.body) for letter in letters]
+    drafts = [deliveries.Draft(letter.recipient, letter.subject, letter.body, letter.provider_id) for letter in letters]
     found = deliveries.find_or_create(invocation, channel, drafts)
     rows = {letter.recipient: found[deliveries.recipient_key(letter.recipient)] for letter in letters}
     trying = deliveries.to_try(rows)
-    objections = wishes.objections(invocation, list(trying))
-    tally = _Tally([], [], [])
+    objections = wishes.objections(invocation, channel, {name: rows[name] for name in trying})
+    tally = _Tally(channel)
     for letter in letters:
         row = rows[letter.recipient]
         if letter.recipient not in trying:
@@ -75,18 +87,23 @@ def _hold(row: NotificationLog, letter: Letter, objection: wishes.Objection, rep
         deliveries.mark(row, NotificationStatus.SUPPRESSED, objection.reason)
         report.recipients.append(Outcome(letter.recipient, "suppressed", objection.reason))
     else:
+        deliveries.mark_deferred(row, objection.until, objection.reason)
         tally.deferred.append(objection)
         report.recipients.append(Outcome(letter.recipient, "deferred", objection.reason))
 
 
 def _send(row: NotificationLog, letter: Letter, report: Report, tally: _Tally) -> None:
+    retried = row.status == NotificationStatus.BOUNCED
     try:
-        provider_id = letter.send()
+        provider_id = letter.send(row)
     except (EmailRefused, SmsRefused) as error:
         deliveries.mark(row, NotificationStatus.BOUNCED, error.message)
+        if error.suppress and row.organizer_id is not None:
+            suppressions.suppress(row.organizer_id, tally.channel, letter.recipient, error.suppress, error.message, row)
         tally.refused.append(error.message)
         report.recipients.append(Outcome(letter.recipient, "refused", error.message))
     except (EmailFailed, SmsFailed) as error:
+        tally.attempts = max(tally.attempts, row.attempts + 1)
         deliveries.mark(row, NotificationStatus.FAILED, error.message)
         tally.failed.append(error.message)
         if isinstance(error, SmsFailed) and error.retry_after is not None:
@@ -95,27 +112,34 @@ def _send(row: NotificationLog, letter: Letter, report: Report, tally: _Tally) -
     else:
         # Noted at once, before the next letter: a crash in between must not send this one again.
         deliveries.mark_sent(row, provider_id, subject=letter.subject, body=letter.body)
+        if retried:
+            suppressions.got_through(row)
         report.recipients.append(Outcome(letter.recipient, "sent", provider_id))
 
 
 def _conclude(invocation: Invocation, letters: Sequence[Letter], report: Report, tally: _Tally) -> dict[str, Any]:
     if tally.failed:
-        raise report.failure(
-            " ".join(tally.failed + tally.refused), "DeliveryFailed", retryable=True, after=tally.retry_after
-        )
+        raise _failure(invocation, report, tally)
     if tally.deferred:
         until = min((objection.until for objection in tally.deferred if objection.until), default=invocation.now)
-        raise report.failure(
-            " ".join(objection.reason for objection in tally.deferred),
-            "QuietHours",
-            retryable=True,
-            after=_wait(until, invocation.now),
-        )
+        reasons = " ".join(objection.reason for objection in tally.deferred)
+        raise report.deferral(reasons, "QuietHours", _wait(until, invocation.now))
     if tally.refused:
         raise report.failure(" ".join(tally.refused), "RecipientRefused")
     if all(outcome.status == "suppressed" for outcome in report.recipients[-len(letters) :]):
         return report.result("skipped")
     return report.result()
+
+
+def _failure(invocation: Invocation, report: Report, tally: _Tally) -> ApplicationError:
+    """The engine counts the attempts of the step, and quiet hours are none: after them, ours are what counts."""
+    message = " ".join(tally.failed + tally.refused)
+    if invocation.attempt <= tally.attempts:
+        return report.failure(message, "DeliveryFailed", retryable=True, after=tally.retry_after)
+    if tally.attempts >= RETRY_POLICY.maximum_attempts:
+        return report.failure(message, "DeliveryFailed")
+    delay = tally.retry_after or retry.interval(RETRY_POLICY, tally.attempts)
+    return report.deferral(message, "DeliveryFailed", delay)
 
 
 def _wait(until: datetime, now: datetime) -> timedelta:

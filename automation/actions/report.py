@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from automation.durable.deferral import Deferred
 from automation.durable.exceptions import ApplicationError
 
 MAX_TEXT = 10_000
@@ -61,6 +62,10 @@ class Report:
         return ApplicationError(
             message, self.result("failed"), type=kind, non_retryable=not retryable, next_retry_delay=after
         )
+
+    def deferral(self, message: str, kind: str, delay: timedelta) -> Deferred:
+        """The error to raise for an action that is to run again after `delay`, without that counting as a failure."""
+        return Deferred(message, self.result("failed"), type=kind, delay=delay)
 
 
 def shortened(value: Any) -> Any:

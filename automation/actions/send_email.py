@@ -9,28 +9,36 @@ that does not render. Each recipient's message is an SMTP transaction of its own
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from automation.actions import people
+from automation.actions import people, tracking
 from automation.actions.base import ActionProblem, ActionType, ConfigField, Preview, TemplateCheck
 from automation.actions.bodies import is_html, render_bodies
 from automation.actions.config import ActionConfig
+from automation.actions.invites import calendar_file
 from automation.actions.invocation import Invocation
-from automation.actions.messages import Letter, deliver
+from automation.actions.layout import Surroundings, page
+from automation.actions.messages import RETRY_POLICY, Letter, deliver
 from automation.actions.report import Outcome, Report
 from automation.actions.unsubscribe import unsubscribe_url
-from automation.durable.common import RetryPolicy
-from automation.models import Channel, Recipient
+from automation.models import Channel, NotificationLog, Recipient
 from automation.providers.email import Email, MailConnection, one_line, send
 from automation.rules import templating
 
 RECIPIENTS = dict(Recipient.choices)
 DEFAULT_SUBJECT = "{{ event_type_name }}"
+OPTIONS = ("calendar", "tracking")
+OPTIONS_HELP = (
+    '{"calendar": true} attaches the booking as a calendar file; {"tracking": true} notes when the message is opened '
+    "and its links are clicked."
+)
 
 
 class SendEmail(ActionType):
@@ -38,15 +46,14 @@ class SendEmail(ActionType):
     label = "Send email"
     description = "Emails the organizer, the invitee, both, or another address."
     activity = "execute_email_action"
-    retry_policy = RetryPolicy(
-        initial_interval=timedelta(seconds=5), maximum_interval=timedelta(minutes=30), maximum_attempts=10
-    )
+    retry_policy = RETRY_POLICY
     timeout = timedelta(minutes=2)
     fields = (
         ConfigField("recipient", "To", "choice", required=True, choices=RECIPIENTS),
         ConfigField("custom_email", "Address", "email", help="Where the recipient is 'custom'."),
         ConfigField("subject", "Subject", "template", help="Without one, the event type's name."),
         ConfigField("message", "Message", "html", required=True, help="Plain text, or HTML."),
+        ConfigField("config", "Options", "json", help=OPTIONS_HELP),
     )
 
     def act(self, invocation: Invocation, report: Report) -> dict[str, Any]:
@@ -55,6 +62,7 @@ class SendEmail(ActionType):
         bodies = render_bodies(action.message, invocation.context)
         report.rendered = {"subject": subject, "text": bodies.text, "html": bodies.html}
         organizer = invocation.booking.organizer
+        calendar = calendar_file(invocation.booking) if _option(action, "calendar") else None
         with MailConnection() as connection:
             letters: dict[str, Letter] = {}
             for person in people.of_booking(action, invocation.booking):
@@ -73,11 +81,15 @@ class SendEmail(ActionType):
                     idempotency_key=invocation.idempotency_key,
                     reply_to="" if person.role == "organizer" else organizer.email,
                     unsubscribe_url=unsubscribe_url(organizer.pk, address.lower()),
+                    calendar=calendar,
                 )
+                draft = _Draft(email, organizer.get_full_name() or organizer.email, tracking.wanted(action))
                 # Organizer and invitee may be one person, who gets one message.
                 letters.setdefault(
                     address.lower(),
-                    Letter(address, one_line(subject), bodies.text, partial(send, email, connection)),
+                    Letter(
+                        address, one_line(subject), bodies.text, partial(_send, draft, connection), email.message_id
+                    ),
                 )
             if not letters:
                 raise report.failure("There is nobody to send this email to.", "NoRecipient")
@@ -103,7 +115,7 @@ class SendEmail(ActionType):
             problems.append(
                 ActionProblem("subject", "Without a subject, the event type's name is used.", severity="warning")
             )
-        return problems
+        return problems + _option_problems(config.config)
 
     def show(self, context: Mapping[str, Any], config: ActionConfig, preview: Preview) -> None:
         preview.recipients = [person.email for person in people.of_context(config, context) if person.email]
@@ -112,7 +124,59 @@ class SendEmail(ActionType):
         )
         bodies = render_bodies(config.message, context)
         preview.used(templating.Rendered(bodies.text, bodies.fallbacks_used))
-        preview.rendered |= {"text": bodies.text, "html": bodies.html}
+        around = Surroundings(
+            title=preview.rendered["subject"],
+            text=bodies.text,
+            sender=str(context.get("organizer_name") or context.get("organizer_email") or ""),
+            unsubscribe_url=f"{settings.PUBLIC_URL}/unsubscribe/",
+        )
+        preview.rendered |= {"text": bodies.text, "html": page(bodies.html, around)}
+        if _option(config, "calendar"):
+            preview.notes.append("The booking is attached as a calendar file.")
+        if tracking.wanted(config):
+            preview.notes.append("Opens and clicks are noted.")
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A message without the page around it, which names the row that stands for it."""
+
+    email: Email
+    sender: str
+    is_tracked: bool
+
+
+def _send(draft: _Draft, connection: MailConnection, row: NotificationLog) -> str:
+    email = draft.email
+    around = Surroundings(
+        title=one_line(email.subject),
+        text=email.text,
+        sender=draft.sender,
+        unsubscribe_url=email.unsubscribe_url,
+        pixel_url=tracking.pixel_url(row.id) if draft.is_tracked else "",
+    )
+    content = tracking.with_tracked_links(email.html, row.id) if draft.is_tracked else email.html
+    return send(replace(email, html=page(content, around)), connection)
+
+
+def _option(config: ActionConfig, name: str) -> bool:
+    return isinstance(config.config, dict) and config.config.get(name) is True
+
+
+def _option_problems(options: Any) -> list[ActionProblem]:
+    if not isinstance(options, dict):
+        return [ActionProblem("config", f"Expected a JSON object, found {type(options).__name__}.")]
+    problems = [
+        ActionProblem(f"config.{name}", f"There is no option {name!r}; expected one of {', '.join(OPTIONS)}.")
+        for name in options
+        if name not in OPTIONS
+    ]
+    problems += [
+        ActionProblem(f"config.{name}", f"Expected true or false, found {options[name]!r:.40}.")
+        for name in OPTIONS
+        if name in options and not isinstance(options[name], bool)
+    ]
+    return problems
 
 
 def check_recipient(config: ActionConfig) -> list[ActionProblem]:

@@ -11,6 +11,7 @@ Not retried: a number that the provider refuses, a template that does not render
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -19,13 +20,12 @@ from automation.actions import people
 from automation.actions.base import ActionProblem, ActionType, ConfigField, Preview, TemplateCheck
 from automation.actions.config import ActionConfig
 from automation.actions.invocation import Invocation
-from automation.actions.messages import Letter, deliver
+from automation.actions.messages import RETRY_POLICY, Letter, deliver
 from automation.actions.people import Person
 from automation.actions.report import Outcome, Report
 from automation.actions.send_email import RECIPIENTS, check_recipient
-from automation.durable.common import RetryPolicy
-from automation.models import Channel, Recipient
-from automation.providers.sms import BadPhone, SmsMessage, count_segments, parse_phone, send_sms
+from automation.models import Channel, NotificationLog, Recipient
+from automation.providers.sms import BadPhone, SmsMessage, callback_url, count_segments, parse_phone, send_sms
 from automation.rules import templating
 
 MAX_SEGMENTS = 10
@@ -37,9 +37,7 @@ class SendSms(ActionType):
     label = "Send SMS"
     description = "Texts the organizer, the invitee, both, or another number."
     activity = "execute_sms_action"
-    retry_policy = RetryPolicy(
-        initial_interval=timedelta(seconds=5), maximum_interval=timedelta(minutes=30), maximum_attempts=10
-    )
+    retry_policy = RETRY_POLICY
     timeout = timedelta(minutes=2)
     fields = (
         ConfigField("recipient", "To", "choice", required=True, choices=RECIPIENTS),
@@ -108,8 +106,8 @@ class SendSms(ActionType):
             preview.notes.append(f"Sent, and charged, as {preview.rendered['segments']} SMS.")
 
 
-def _send(message: SmsMessage) -> str:
-    return send_sms(message).provider_id
+def _send(message: SmsMessage, row: NotificationLog) -> str:
+    return send_sms(replace(message, status_callback=callback_url(str(row.id)))).provider_id
 
 
 def _rendered(text: str) -> dict[str, Any]:

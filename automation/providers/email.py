@@ -28,6 +28,8 @@ from automation.errors import WeirError
 
 _LINE_BREAKS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 _NEWLINES = re.compile(r"\r\n?")
+# RFC 3463: 5.1.x is a bad destination address, 5.2.1 a mailbox that is switched off.
+_NO_SUCH_ADDRESS = re.compile(r"\b5\.(?:1\.(?:0|1|2|3|6|10)|2\.1)\b")
 _UNSENDABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
@@ -39,10 +41,20 @@ class EmailFailed(WeirError):
 
 
 class EmailRefused(WeirError):
-    """This recipient or message is refused for good."""
+    """This recipient or message is refused for good. `suppress` is 'bounced' where the server says that the address
+    itself is no good, so that no other message need be tried, and else empty."""
 
     code: ClassVar[str] = "email_refused"
     status: ClassVar[int] = 400
+    suppress: str = ""
+
+
+@dataclass(frozen=True)
+class CalendarFile:
+    """An iCalendar file and the METHOD that it has: REQUEST or CANCEL."""
+
+    method: str
+    content: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +73,7 @@ class Email:
     reply_to: str = ""
     unsubscribe_url: str = ""
     from_email: str = ""
+    calendar: CalendarFile | None = None
 
     @property
     def message_id(self) -> str:
@@ -101,6 +114,11 @@ def build(email: Email) -> EmailMultiAlternatives:
     )
     if email.html:
         message.attach_alternative(canonical(email.html), "text/html")
+    if email.calendar is not None:
+        # The alternative is what calendars act on, the attachment what everybody else can open.
+        method, content = email.calendar.method, email.calendar.content
+        message.attach_alternative(content.decode(), f"text/calendar; method={method}")
+        message.attach("invite.ics", content, "application/ics")
     return message
 
 
@@ -168,7 +186,11 @@ def send(email: Email, connection: MailConnection | None = None) -> str:
 
 def _by_code(code: int, answer: bytes | str, recipient: str) -> WeirError:
     text = f"The mail server refused the message to {recipient}: {_answer(code, answer)}."
-    return EmailRefused(text) if code >= 500 else EmailFailed(text)
+    if code < 500:
+        return EmailFailed(text)
+    refused = EmailRefused(text)
+    refused.suppress = "bounced" if _NO_SUCH_ADDRESS.search(text) else ""
+    return refused
 
 
 def _answer(code: int, answer: bytes | str) -> str:

@@ -55,11 +55,11 @@ def test_text_of_html(html: str, text: str) -> None:
 
 @given(st.text(max_size=200))
 def test_html_of_text_shows_the_text(text: str) -> None:
-    body = html_of(text).split("<body", 1)[1]
+    body = html_of(text)
     assert "<script" not in body
     for tag in ("<p>", "</p>", "<br>"):
         body = body.replace(tag, "\n")
-    shown = unescape(body.split(">", 1)[1].split("</body>")[0])
+    shown = unescape(body)
     if "http" not in text:
         assert shown.split() == text.split()
 

@@ -38,6 +38,12 @@ def send_sms(message: SmsMessage) -> SmsReceipt:
     return get_backend().send(message)
 
 
+def callback_url(notification_id: str) -> str:
+    """Where the configured provider tells what becomes of a message; empty where it tells nothing."""
+    provider = get_backend().callbacks
+    return f"{settings.PUBLIC_URL}/api/v1/callbacks/{provider}/?notification={notification_id}" if provider else ""
+
+
 @setting_changed.connect
 def _forget(**_: object) -> None:
     _backend.cache_clear()
@@ -52,6 +58,7 @@ __all__ = [
     "SmsMessage",
     "SmsReceipt",
     "SmsRefused",
+    "callback_url",
     "count_segments",
     "get_backend",
     "parse_phone",

@@ -22,10 +22,15 @@ class SmsFailed(WeirError):
 
 
 class SmsRefused(WeirError):
-    """The provider refuses this message for good: an impossible number, a recipient who opted out."""
+    """The provider refuses this message for good: an impossible number, a recipient who opted out. `suppress` is
+    'bounced' or 'opted_out' where that holds for every other message to this number too, and else empty."""
 
     code: ClassVar[str] = "sms_refused"
     status: ClassVar[int] = 400
+
+    def __init__(self, message: str, suppress: str = "") -> None:
+        super().__init__(message)
+        self.suppress = suppress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +40,8 @@ class SmsMessage:
     to: str
     text: str
     idempotency_key: str
+    status_callback: str = ""
+    """Where the provider may tell what becomes of the message; empty for nowhere."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,12 @@ class SmsReceipt:
 
 
 class SmsBackend(ABC):
-    """A way to send SMS. Made once per process; `send` may be called by several threads."""
+    """A way to send SMS. Made once per process; `send` may be called by several threads.
+
+    callbacks: the name under `/api/v1/callbacks/` where the provider tells what becomes of messages; empty for none.
+    """
+
+    callbacks: ClassVar[str] = ""
 
     @abstractmethod
     def send(self, message: SmsMessage) -> SmsReceipt:
