@@ -11,7 +11,8 @@ class AutomationConfig(AppConfig):
     verbose_name = "Weir"
 
     def ready(self) -> None:
-        from automation.services import booking_events, workflow_plans
+        from automation.services import booking_events, launches, workflow_plans
 
         booking_events.connect()
         workflow_plans.connect()
+        launches.connect()

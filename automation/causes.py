@@ -11,11 +11,14 @@ The cause lives in a `ContextVar`: each thread and each asyncio task has its own
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import UUID
+
+MAX_DEPTH = 5
+"""A chain of workflows that cause each other ends here."""
 
 
 @dataclass(frozen=True)
@@ -34,21 +37,34 @@ class Cause:
 
 
 _CODE = Cause()
-_current: ContextVar[Cause] = ContextVar("weir_cause", default=_CODE)
+_current: ContextVar[Cause | None] = ContextVar("weir_cause", default=None)
+_resolvers: list[Callable[[], Cause | None]] = []
+
+
+def resolve_with(resolver: Callable[[], Cause | None]) -> None:
+    """Ask this one where no `caused_by` is in effect: an activity that changes a booking need not say who it is."""
+    _resolvers[:] = [resolver]
 
 
 def current_cause() -> Cause:
-    """The innermost `caused_by` around the caller, else plain code at depth 0."""
-    return _current.get()
+    """The innermost `caused_by` around the caller, else the activity that runs, else plain code at depth 0."""
+    return _current.get() or next((found for resolver in _resolvers if (found := resolver())), _CODE)
 
 
 @contextmanager
 def caused_by(
     source: str, *, execution_id: UUID | None = None, workflow_id: UUID | None = None, depth: int = 0
 ) -> Iterator[Cause]:
-    """Changes made inside the block happen for this cause."""
-    cause = Cause(source, execution_id, workflow_id, depth)
-    token = _current.set(cause)
+    """Changes made inside the block happen for this cause.
+
+    Whoever does not name a workflow takes over what is known of the cause around: a service that names its way in does
+    not make a workflow's change a person's, and nobody makes a chain of causes shorter than it is.
+    """
+    if workflow_id is None:
+        around = current_cause()
+        execution_id = execution_id or around.execution_id
+        workflow_id, depth = around.workflow_id, max(depth, around.depth)
+    token = _current.set(cause := Cause(source, execution_id, workflow_id, depth))
     try:
         yield cause
     finally:

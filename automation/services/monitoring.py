@@ -187,6 +187,7 @@ _SERVICES = {
     "execute_email_action": "Email",
     "execute_sms_action": "SMS",
     "execute_webhook_action": "Webhook",
+    "execute_slack_action": "Slack",
 }
 """What an activity of an action talks to."""
 

@@ -72,17 +72,22 @@ def of_function(function: Callable[..., Any]) -> list[Parameter]:
 
 
 def bind(
-    definition: WorkflowDefinition, texts: Mapping[str, str | Sequence[str]], values: Mapping[str, Any] | None = None
+    definition: WorkflowDefinition,
+    texts: Mapping[str, str | Sequence[str]],
+    values: Mapping[str, Any] | None = None,
+    pending: Sequence[str] = (),
 ) -> tuple[Any, ...]:
     """The run method's arguments from parameters by name: `texts` as typed on a command line, `values` as read from
-    JSON. Raises InvalidInput, which lists the right parameters, for an unknown, missing, doubled or mistyped one."""
+    JSON. Raises InvalidInput, which lists the right parameters, for an unknown, missing, doubled or mistyped one.
+
+    With `pending`, parameters that get their values later, all else is checked and nothing returned."""
     plain = of_function(inspect.unwrap(getattr(definition.cls, definition.run)))
     flat = _takes_one_dataclass(plain)
     values = dict(values or {})
     if flat and not texts and set(values) == {plain[0].name} and isinstance(values[plain[0].name], dict):
         values = values[plain[0].name]  # {"data": {…}} is {…}
     known = {parameter.name: parameter for parameter in (_fields(plain[0].hint) if flat else plain)}
-    _check_names(definition, known, [*texts, *values])
+    _check_names(definition, known, [*texts, *values, *pending])
     problems: dict[str, list[str]] = {}
     found: dict[str, Any] = {}
     for name, parameter in known.items():
@@ -95,6 +100,8 @@ def bind(
             problems[name] = [str(error)]
     if problems:
         raise InvalidInput(f"{definition.name} cannot be started with these parameters", problems)
+    if pending:
+        return ()
     if flat:
         return (plain[0].hint(**found),)
     return _in_order(definition, plain, found)

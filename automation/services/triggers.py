@@ -17,6 +17,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 
 from automation import clock
+from automation.causes import MAX_DEPTH as MAX_DEPTH
 from automation.durable import starts
 from automation.durable.starts import NewExecution
 from automation.errors import WeirError
@@ -27,9 +28,6 @@ from automation.services.definitions import Definition, StaleVersions
 from automation.services.meeting_plan import MEETING_TRIGGERS
 
 logger = logging.getLogger(__name__)
-
-MAX_DEPTH = 5
-"""A chain of workflows that cause each other's events ends here."""
 
 MAX_ATTEMPTS = 10
 """An event that failed this often is left for a person, with an alert."""

@@ -45,6 +45,14 @@ def check_actions(actions: Sequence[Mapping[str, Any]]) -> Problems:
     return problems
 
 
+def check_secret(action_type: str, text: str) -> str:
+    """An action's secret as it is stored, encrypted. Raises InvalidInput."""
+    try:
+        return registry.get(action_type).check_secret(text)
+    except UnknownActionType:  # which is said elsewhere
+        return text
+
+
 def check_name(organizer_id: int, name: str, workflow: Workflow | None = None) -> Problems:
     """Whether another workflow of this organizer has the name."""
     others = Workflow.objects.filter(organizer_id=organizer_id, name=name)

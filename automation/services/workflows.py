@@ -14,10 +14,11 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from automation import secrets
+from automation.actions.destinations import SWITCHED_OFF
 from automation.errors import InvalidInput, NotFound
 from automation.models import EventType, ExecutionStep, User, Workflow, WorkflowAction, WorkflowExecution
-from automation.services import audit, tags, versions, workflow_plans
-from automation.services.workflow_checks import check_action, check_actions, check_name
+from automation.services import alerts, audit, tags, versions, workflow_plans
+from automation.services.workflow_checks import check_action, check_actions, check_name, check_secret
 
 CHUNK = 1_000
 _FIELDS = ("name", "description", "trigger", "delay_minutes", "is_active", "late_policy", "tags")
@@ -240,8 +241,10 @@ def assign_action(action: WorkflowAction, fields: Mapping[str, Any]) -> None:
     if encrypted is not None:
         action.webhook_secret_encrypted = encrypted
     if secret is not None:
-        action.webhook_secret_encrypted = secrets.encrypt(secrets.check_webhook_secret(secret)) if secret else ""
+        action.webhook_secret_encrypted = secrets.encrypt(check_secret(action.action_type, secret)) if secret else ""
     if given.get("is_active"):
+        if action.disabled_reason:
+            alerts.close_alert(SWITCHED_OFF, str(action.pk))
         action.disabled_reason = ""
     action.name = action.name or action.action_type.replace("_", " ").capitalize()
     try:

@@ -1,0 +1,57 @@
+"""Starting Python workflows from an action: a port, since what can be started is known one layer up.
+
+`automation.services.launches` puts its launcher here when the app is ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class Launch:
+    """`texts` are values as somebody would type them, `values` as JSON has them: see `services.parameters`.
+
+    business_id: one open execution each. depth: of the execution to be.
+    """
+
+    workflow: str
+    texts: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    business_id: str = ""
+    queue: str = ""
+    booking_id: UUID | None = None
+    depth: int = 0
+
+
+@dataclass(frozen=True)
+class Started:
+    """`new` is false where an open execution had the business id already."""
+
+    execution: UUID
+    new: bool
+
+
+class Launcher(Protocol):
+    def problems(
+        self, workflow: str, texts: Mapping[str, str], values: Mapping[str, Any], pending: Sequence[str]
+    ) -> dict[str, list[str]]:
+        """What is wrong with a workflow's name (under '') and its input, by parameter. `pending` are parameters whose
+        values are not known yet."""
+
+    def launch(self, launch: Launch) -> Started:
+        """Start it, in the caller's transaction. Raises WeirError."""
+
+
+_launchers: list[Launcher] = []
+
+
+def use(launcher: Launcher) -> None:
+    _launchers[:] = [launcher]
+
+
+def launcher() -> Launcher:
+    return _launchers[0]
