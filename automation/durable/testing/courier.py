@@ -18,10 +18,10 @@ from django.db import connection
 from django.db.models import Min
 
 from automation import clock
-from automation.durable import canvas, limits, recovery, visits
+from automation.durable import canvas, hooks, limits, recovery, visits
 from automation.durable.options import DEFAULT_START_TO_CLOSE
 from automation.durable.testing.messages import Message, following, messages_of
-from automation.models import OPEN_STATUSES, ExecutionStep, WorkflowExecution
+from automation.models import OPEN_STATUSES, ExecutionStatus, ExecutionStep, WorkflowExecution
 
 Publisher = Callable[[Any], bool]
 
@@ -43,6 +43,7 @@ class Courier:
         self.skipping = skipping
         self.messages: list[Message] = []
         self._publisher: Publisher | None = None
+        self._waiter: hooks.WaitHook | None = None
         self._depth = 0
         self._callbacks = 0
         self._delivering = False
@@ -53,6 +54,7 @@ class Courier:
     def install(self) -> None:
         self._publisher = canvas._publish
         canvas._publish = self.publish
+        self._waiter = hooks.on_wait(self._happen)
         connection.ensure_connection()
         # Within a test's own transaction nothing is ever committed: what waits for its commit is run by `_commit`.
         self._depth = len(connection.savepoint_ids) if connection.in_atomic_block else -1
@@ -61,6 +63,7 @@ class Courier:
     def uninstall(self) -> None:
         if self._publisher is not None:
             canvas._publish = self._publisher  # type: ignore[assignment]
+            hooks.on_wait(self._waiter)
             self._publisher = None
         self.messages.clear()
         visits.forget()
@@ -80,8 +83,7 @@ class Courier:
     def wait(self, done: Callable[[], bool], until: float | None = None) -> bool:
         """Make things happen until `done()` holds, or until the time `until`; returns whether it holds. Raises Stuck
         when nothing is going to happen any more."""
-        if self._delivering:
-            raise RuntimeError("an activity cannot wait for what its own worker does: start it, and wait in a workflow")
+        self._check_may_wait()
         for _ in range(MAX_MOVES):
             self.settle()
             if done():
@@ -89,6 +91,18 @@ class Courier:
             if not self._move_on(until):
                 return False
         raise Stuck(f"no end in sight: time was moved {MAX_MOVES:,} times\n{story()}")
+
+    def _happen(self, _seconds: float) -> None:
+        """Stands for a client's waiting: whatever is next happens."""
+        self._check_may_wait()
+        if self._deliver_next():
+            self.settle()
+        else:
+            self._move_on(None)
+
+    def _check_may_wait(self) -> None:
+        if self._delivering:
+            raise RuntimeError("an activity cannot wait for what its own worker does: start it, and wait in a workflow")
 
     def _move_on(self, until: float | None) -> bool:
         """To when the next thing happens, and do what the rows say is due; False when that is after `until`."""
@@ -211,9 +225,10 @@ def _next_due() -> float | None:
 
 
 def story(*executions: uuid.UUID) -> str:
-    """What the rows say of executions (of those that are open, if none is named), for a failing test's message."""
+    """What the rows say of executions (of all that have not ended, if none is named), for a failing test."""
+    unfinished = (*OPEN_STATUSES, ExecutionStatus.PARKED, ExecutionStatus.DEAD_LETTER)
     rows = WorkflowExecution.objects.order_by("id")
-    rows = rows.filter(id__in=executions) if executions else rows.filter(status__in=OPEN_STATUSES)
+    rows = rows.filter(id__in=executions) if executions else rows.filter(status__in=unfinished)
     lines = [f"it is {clock.now():%Y-%m-%d %H:%M:%S.%f}"]
     for row in rows[:5]:
         paused = ", paused" if row.paused_at else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -12,8 +13,8 @@ from asgiref.sync import sync_to_async
 from django.test.utils import override_settings
 
 from automation import clock
-from automation.durable import definitions, registry, starts
-from automation.durable.exceptions import WorkflowAlreadyStartedError
+from automation.durable import definitions, registry
+from automation.durable.client import Client, SyncClient
 from automation.durable.members import seconds
 from automation.durable.testing import replacements
 from automation.durable.testing.courier import Courier, Stuck
@@ -85,20 +86,18 @@ class WorkflowEnvironment:
         return cls(skipping=False, activities=activities, workflows=workflows)
 
     @classmethod
-    def from_client(cls, client: Any) -> WorkflowEnvironment:
+    def from_client(cls, client: Client) -> WorkflowEnvironment:
         """An environment in real time around a client that exists."""
         environment = cls(skipping=False)
         environment._client = client
         return environment
 
-    _client: Any = None
+    _client: Client | None = None
 
     @property
-    def client(self) -> Any:
+    def client(self) -> Client:
         """A client whose waiting lets things happen here."""
         if self._client is None:
-            from automation.durable.client import Client
-
             self._client = Client()
         return self._client
 
@@ -194,35 +193,22 @@ class WorkflowEnvironment:
         replacements.install(activities)
 
     def start(
-        self,
-        workflow: str | type | Callable[..., Any],
-        *args: Any,
-        id: str = "",
-        task_queue: str = "",
-        start_delay: dt.timedelta | None = None,
+        self, workflow: str | type | Callable[..., Any], *args: Any, id: str = "", **options: Any
     ) -> EnvironmentHandle:
         """Start a workflow (its class, run method or name) and let it run as far as it can without time passing.
 
-        Raises WorkflowAlreadyStartedError when an execution with this id is open.
+        options: those of `Client.start_workflow`. Raises WorkflowAlreadyStartedError where the policies say so.
         """
         self._opened()
         definition = definitions.definition_of(workflow)
-        new = starts.NewExecution(
-            definition.name,
-            args,
-            business_id=id,
-            queue=task_queue,
-            scheduled_for=self.now + start_delay if start_delay else None,
-        )
-        started = starts.start_many([new])
-        if not started:
-            raise WorkflowAlreadyStartedError(id, definition.name)
+        client = SyncClient()
+        started = client.start_workflow(definition.cls, args=args, id=id or f"test-{uuid.uuid4()}", **options)
         self.settle()
-        return EnvironmentHandle(self, started[0], definition.result_hint)
+        return EnvironmentHandle(self, uuid.UUID(started.result_run_id), definition.result_hint)
 
-    def run(self, workflow: str | type | Callable[..., Any], *args: Any, id: str = "", task_queue: str = "") -> Any:
+    def run(self, workflow: str | type | Callable[..., Any], *args: Any, id: str = "", **options: Any) -> Any:
         """Run a workflow to its end and return its result. Raises as `EnvironmentHandle.result` does."""
-        return self.start(workflow, *args, id=id, task_queue=task_queue).result()
+        return self.start(workflow, *args, id=id, **options).result()
 
     def handle(self, execution: WorkflowExecution | Any) -> EnvironmentHandle:
         """The handle of an execution that something else has started: its row, or its row's id."""

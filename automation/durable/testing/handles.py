@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from automation.durable import control, failures, payloads
+from automation.durable.client import SyncWorkflowHandle
 from automation.durable.exceptions import CancelledError, TerminatedError, TimeoutError, WorkflowFailureError
 from automation.durable.testing.courier import Stuck, story
 from automation.models import OPEN_STATUSES, ExecutionStatus, ExecutionStep, WorkflowExecution
@@ -93,20 +95,43 @@ class EnvironmentHandle:
 
     # -- acting ----------------------------------------------------------------------------------------------------
 
+    @property
+    def client_handle(self) -> SyncWorkflowHandle:
+        """The client's handle of the latest run, which offers more."""
+        return SyncWorkflowHandle(self.id, run_id=str(self.execution.id), result_type=self._result_hint)
+
+    def signal(self, signal: str | Callable[..., Any], *args: Any) -> None:
+        """Send a signal, by its method or name, and let the code hear of it at once."""
+        self.client_handle.signal(signal, args=args)
+        self._environment.settle()
+
+    def query(self, query: str | Callable[..., Any], *args: Any) -> Any:
+        """Ask the code about its state."""
+        return self.client_handle.query(query, args=args)
+
+    def update(self, update: str | Callable[..., Any], *args: Any, id: str | None = None) -> Any:
+        """Send an update and wait for its result. Raises WorkflowUpdateFailedError when it is refused or fails."""
+        return self.client_handle.execute_update(update, args=args, id=id)
+
+    execute_update = update
+
     def cancel(self, reason: str = "") -> None:
         """Ask its code to end; let it hear of that at once."""
         control.cancel(self.execution.id, reason)
         self._environment.settle()
 
     def terminate(self, reason: str = "") -> None:
+        """End it; its code is not asked."""
         control.terminate(self.execution.id, reason)
         self._environment.settle()
 
     def pause(self) -> None:
+        """Start nothing new."""
         control.pause(self.execution.id)
         self._environment.settle()
 
     def resume(self) -> None:
+        """Go on after `pause`."""
         control.resume(self.execution.id)
         self._environment.settle()
 
