@@ -65,7 +65,7 @@ def _restart(row: WorkflowExecution, from_step: int | None, args: Sequence[Any] 
     place = f"arguments of workflow {row.definition!r}"
     text = row.input if args is None else payloads.encode(list(args), place)
     stated = replace(run_options.parse(row.options), restart_of=str(row.id), attempt=1, closes_at=None)
-    if from_step is None or row.started_at is None:
+    if from_step is None:
         new = replace(
             starts.again(row),
             raw_input=text,
@@ -105,7 +105,7 @@ def _execution(
         queue=row.queue,
         priority=row.priority,
         due=now + dt.timedelta(seconds=settings.DURABLE_REPUBLISH_MIN),
-        reopened=row.reopened,
+        reopened=row.reopened + 1,  # its history ends where the code goes on: replay is not to expect more
         options=stated.dump(),
         deadline=stated.deadline(now),
         memo=row.memo,
@@ -239,6 +239,7 @@ def _check_fits(execution: ExecutionRecord, copies: Sequence[StepRecord], from_s
     run = Run(execution)
     try:
         run.replay(copies, news=False)
+        asked = run.next_seq
     except (NondeterminismError, Parked) as error:
         raise Conflict(
             f"with this input and this code the steps before #{from_step} are not what was done: {error}. Restart "
@@ -246,6 +247,12 @@ def _check_fits(execution: ExecutionRecord, copies: Sequence[StepRecord], from_s
         ) from error
     finally:
         run.close()
+    last = max((step.seq for step in copies), default=0)
+    if asked < last:
+        raise Conflict(
+            f"with this input and this code step #{last} is not asked for any more: the steps before #{from_step} are "
+            "not what was done. Restart from an earlier step, or from the beginning"
+        )
 
 
 def _send(row: WorkflowExecution, steps: Sequence[ExecutionStep], now: dt.datetime) -> None:

@@ -266,7 +266,7 @@ class _Parser:
 
     def _attribute(self, name: str) -> str:
         """The alias under which a search attribute is compared."""
-        alias = f"attribute_{len(self.aliases)}_"
+        alias = f"attribute{len(self.aliases)}"
         for known, transform in self.aliases.items():
             if not known.endswith("_text") and transform.key_name == name:
                 return known
