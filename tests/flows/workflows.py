@@ -105,6 +105,32 @@ class Order:
         return {"results": results}
 
 
+@workflow.defn(name="flows_family")
+class Family:
+    """A parent of so many children, each of which enters a row; half of them under ids of the parent's choice."""
+
+    @workflow.run
+    async def run(self, children: int) -> list[Any]:
+        handles = [
+            await workflow.start_child_workflow(
+                Script.run,
+                ["call", "enter", str(number)],
+                id=f"{workflow.info().workflow_id}/{number}" if number % 2 else None,
+            )
+            for number in range(children)
+        ]
+        return [await handle for handle in handles]
+
+
+@workflow.defn(name="flows_parent")
+class Parent:
+    """Has so many children play a plan, and waits for them."""
+
+    @workflow.run
+    async def run(self, plan: list[Any], children: int) -> list[Any]:
+        return await asyncio.gather(*(workflow.execute_child_workflow(Script.run, plan) for _ in range(children)))
+
+
 # -- the loop ----------------------------------------------------------------------------------------------------------
 
 log: list[Any] = []
