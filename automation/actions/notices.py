@@ -29,6 +29,7 @@ def email(
     html: str = "",
     reply_to: str = "",
     from_email: str = "",
+    calendar: mail.CalendarFile | None = None,
     key: str = "",
     organizer_id: int | None = None,
 ) -> Answer:
@@ -44,6 +45,7 @@ def email(
         html=html,
         reply_to=reply_to,
         from_email=from_email,
+        calendar=calendar,
         idempotency_key=key or _key(),
     )
     row = _row(Channel.EMAIL, deliveries.Draft(to, mail.one_line(subject), body), organizer_id)

@@ -7,10 +7,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-import icalendar
-
 from automation import clock
 from automation.actions import notices
+from automation.actions.invites import calendar_file
 from automation.domains.booking import changes, letters
 from automation.domains.booking.models import Attendance, Feedback, Follower, MessageStatus, Role, SessionMessage
 from automation.durable import activity
@@ -20,6 +19,8 @@ from automation.models import Booking, BookingStatus
 
 Info = dict[str, Any]
 CONFIRMED = BookingStatus.CONFIRMED
+WITH_CALENDAR = ("confirmation", "rescheduled")
+"""Messages that bring the session into the reader's calendar."""
 
 
 # -- looking -----------------------------------------------------------------------------------------------------------
@@ -62,26 +63,10 @@ def find_sessions(start: dt.datetime, end: dt.datetime, after: str = "", limit: 
 @activity.defn(name="make_calendar")
 @monitored_activity(name="make_calendar")
 def make_calendar(booking_id: uuid.UUID) -> Info:
-    """The session as an iCalendar file: `calendar`, its text, and `filename`. A calendar that has it already moves it,
-    as its UID stays and its SEQUENCE grows."""
+    """The session as an iCalendar file: `calendar`, its text, and `filename`. A calendar that has it already moves
+    it."""
     booking = changes.find(booking_id)
-    event = icalendar.Event()
-    event.add("uid", f"{booking.pk}@weir")
-    event.add("sequence", booking.sequence)
-    event.add("dtstamp", clock.now())
-    event.add("dtstart", booking.start_time.astimezone(dt.UTC))
-    event.add("dtend", booking.end_time.astimezone(dt.UTC))
-    event.add("summary", f"{booking.event_type.name}: {booking.invitee_name}")
-    event.add("status", "CONFIRMED" if booking.status == CONFIRMED else "CANCELLED")
-    event.add("organizer", f"mailto:{booking.organizer.email}")
-    event.add("attendee", f"mailto:{booking.invitee_email}")
-    if booking.meeting_link:
-        event.add("location", booking.meeting_link)
-    calendar = icalendar.Calendar()
-    calendar.add("prodid", "-//Weir//Sessions//EN")
-    calendar.add("version", "2.0")
-    calendar.add_component(event)
-    return {"calendar": calendar.to_ical().decode(), "filename": f"session-{booking.pk}.ics"}
+    return {"calendar": calendar_file(booking).content.decode(), "filename": f"session-{booking.pk}.ics"}
 
 
 # -- messages ----------------------------------------------------------------------------------------------------------
@@ -125,6 +110,7 @@ def send_session_message(booking_id: uuid.UUID, kind: str, role: str = Role.INVI
             letter.subject,
             letter.body,
             reply_to=letter.reply_to,
+            calendar=calendar_file(booking) if template in WITH_CALENDAR else None,
             key=message.key,
             organizer_id=booking.organizer_id,
         )

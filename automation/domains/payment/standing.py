@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
+from automation import clock
 from automation.domains.payment.models import (
     Capture,
     Payment,
@@ -63,7 +64,10 @@ def of(payment: Payment) -> Standing:
 
 
 def tier_of(practitioner_id: int) -> str:
-    """The practitioner's tier: that of a subscription that is running, else basic."""
-    running = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)
-    found = Subscription.objects.filter(practitioner_id=practitioner_id, status__in=running).first()
+    """The practitioner's tier: that of a subscription that runs, cancelled ones to the end of their period; else
+    basic."""
+    running = Q(status__in=(SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE))
+    paid = Q(status=SubscriptionStatus.CANCELLED, current_period_end__gt=clock.now())
+    rows = Subscription.objects.filter(running | paid, practitioner_id=practitioner_id)
+    found = rows.order_by("-current_period_end", "-pk").first()
     return found.tier if found is not None else Tier.BASIC

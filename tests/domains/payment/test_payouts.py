@@ -11,6 +11,7 @@ from django.core import mail
 from automation import clock
 from automation.domains.payment import ledger
 from automation.domains.payment.models import Commission, Earning, Package, PackagePayout, PackageSession, Payout
+from automation.durable import inbox, payloads
 from automation.durable.testing import WorkflowEnvironment
 from automation.durable.testing.fixtures import workflow_environment  # noqa: F401
 from automation.models import ExecutionStatus, PaymentOperation, WorkflowExecution
@@ -193,6 +194,14 @@ def test_a_package_is_paid_as_its_sessions_take_place(env: WorkflowEnvironment, 
     assert ledger.balance(ledger.COMMISSION, "EUR") == -15
     assert WorkflowExecution.objects.filter(definition="ProgressivePackagePayoutWorkflow").count() >= 5
     assert make.ledger_balances()
+
+
+def test_a_completed_session_is_paid_at_once_when_it_is_told(env: WorkflowEnvironment, package: Package) -> None:
+    handle = env.start("ProgressivePackagePayoutWorkflow", package.pk)
+    make.complete(package, 1)
+    inbox.signal(handle.execution.id, "session_completed", payloads.encode([]))
+    env.settle()
+    assert paid_shares(package) == [Decimal("21.25")]
 
 
 def test_thirds_add_up(env: WorkflowEnvironment) -> None:

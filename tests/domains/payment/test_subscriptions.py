@@ -10,7 +10,8 @@ from django.core import mail
 from automation import clock
 from automation.domains.payment import ledger, standing
 from automation.domains.payment.models import Subscription, SubscriptionCharge
-from automation.durable.testing import WorkflowEnvironment
+from automation.durable import inbox, payloads
+from automation.durable.testing import EnvironmentHandle, WorkflowEnvironment
 from automation.durable.testing.fixtures import workflow_environment  # noqa: F401
 from automation.models import ExecutionStatus, WorkflowExecution
 from tests.domains.payment import factories as make
@@ -93,6 +94,37 @@ def test_a_cancelled_subscription_is_not_charged(env: WorkflowEnvironment) -> No
     Subscription.objects.filter(pk=row.pk).update(status="cancelled")
     assert handle.result()["status"] == "cancelled"
     assert not SubscriptionCharge.objects.exists()
+
+
+def send(handle: EnvironmentHandle, env: WorkflowEnvironment, name: str) -> None:
+    inbox.signal(handle.execution.id, name, payloads.encode([]))
+    env.settle()
+
+
+def test_a_cancellation_by_signal_ends_it_and_the_tier_stays_to_the_end_of_the_period(
+    env: WorkflowEnvironment,
+) -> None:
+    row = make.subscription(10)
+    handle = env.start(RENEW, row.pk)
+    env.skip(dt.timedelta(days=4))
+    send(handle, env, "cancel_subscription")
+    assert handle.result()["status"] == "cancelled"
+    assert clock.now() < row.current_period_end
+    assert standing.tier_of(row.practitioner_id) == "professional"
+    env.skip(dt.timedelta(days=7))
+    assert standing.tier_of(row.practitioner_id) == "basic"
+    assert not SubscriptionCharge.objects.exists()
+
+
+def test_a_new_card_is_tried_at_once(env: WorkflowEnvironment) -> None:
+    row = make.subscription(1, payment_method="pm_card_chargeDeclined")
+    end = row.current_period_end
+    handle = env.start(RENEW, row.pk)
+    env.skip(dt.timedelta(days=1, hours=1))
+    Subscription.objects.filter(pk=row.pk).update(payment_method="pm_card_visa")
+    send(handle, env, "payment_method_changed")
+    assert handle.result()["attempts"] == 2
+    assert clock.now() - end < dt.timedelta(hours=2)
 
 
 def test_two_renewals_of_one_period_charge_once(env: WorkflowEnvironment, stripe_api: StripeApi) -> None:

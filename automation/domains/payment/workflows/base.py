@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from automation.durable import workflow
 from automation.durable.base import INTEGRATION_RETRY_POLICY, PAYMENT_RETRY_POLICY, BaseWorkflow
 from automation.durable.exceptions import ActivityError, ApplicationError
 
@@ -17,6 +20,14 @@ class PaymentWorkflow(BaseWorkflow):
     outlasts an outage of days."""
 
     default_start_to_close_timeout = timedelta(minutes=1)
+
+    async def wait_for(self, holds: Callable[[], bool], at_most: timedelta) -> bool:
+        """Whether it came to hold within the time."""
+        try:
+            await workflow.wait_condition(holds, timeout=at_most)
+        except asyncio.TimeoutError:  # noqa: UP041  # what the SDK's code catches
+            return False
+        return True
 
     async def move_money(self, activity: str, *args: Any) -> dict[str, Any]:
         """An activity that asks the provider. Raises ActivityError when it is declined or refused for good."""

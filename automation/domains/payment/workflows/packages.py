@@ -15,13 +15,24 @@ RECHECK = timedelta(hours=24)
 @workflow.defn
 @monitored_workflow(name="ProgressivePackagePayoutWorkflow")
 class ProgressivePackagePayoutWorkflow(PaymentWorkflow):
-    """Pays the share of completed sessions once, rechecks every 24 hours, and pays the rest at 100 %."""
+    """Pays the share of completed sessions once, rechecks every 24 hours, and pays the rest at 100 %.
+
+    Signal: `session_completed`, to look at once.
+    """
+
+    def __init__(self) -> None:
+        self.told = False
+
+    @workflow.signal
+    def session_completed(self) -> None:
+        self.told = True
 
     @workflow.run
     async def run(self, package_id: int) -> dict[str, Any]:
         """status "completed", once all is paid; "cancelled", when all of it was given back before. Each recheck is a
         run of its own."""
         while True:
+            self.told = False
             share = await self.execute_activity("open_package_payout", package_id)
             if share["payout_id"] is None:
                 break
@@ -34,5 +45,5 @@ class ProgressivePackagePayoutWorkflow(PaymentWorkflow):
         if share["final"] and share["status"] != "no_account":
             closed = await self.execute_activity("close_package", package_id)
             return {**closed, "completed": share["completed"]}
-        await workflow.sleep(RECHECK)
+        await self.wait_for(lambda: self.told, RECHECK)
         return workflow.continue_as_new(package_id)

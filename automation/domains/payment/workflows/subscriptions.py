@@ -20,7 +20,29 @@ DAY = dt.timedelta(days=1)
 @workflow.defn
 @monitored_workflow(name="SubscriptionRenewalWorkflow")
 class SubscriptionRenewalWorkflow(PaymentWorkflow):
-    """Notices, the charge, up to three more tries on the days after, and then the end."""
+    """Notices, the charge, up to three more tries on the days after, and then the end.
+
+    Signals: `cancel_subscription`, which ends it; `payment_method_changed`, to try a declined charge again at once.
+    Query: `stage`.
+    """
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self.new_method = False
+        self._stage = "waiting for the end of the period"
+
+    @workflow.signal
+    def cancel_subscription(self) -> None:
+        self.cancelled = True
+
+    @workflow.signal
+    def payment_method_changed(self) -> None:
+        self.new_method = True
+
+    @workflow.query
+    def stage(self) -> str:
+        """What it is doing or waiting for."""
+        return self._stage
 
     @workflow.run
     async def run(self, subscription_id: int, keep_renewing: bool = False) -> dict[str, Any]:
@@ -48,7 +70,9 @@ class SubscriptionRenewalWorkflow(PaymentWorkflow):
     async def _charge(self, subscription_id: int, period: dt.datetime) -> dict[str, Any]:
         for attempt in range(RETRIES + 1):
             if attempt:
-                await workflow.sleep(DAY)
+                self._stage = f"waiting for attempt {attempt + 1}"
+                await self.wait_for(lambda: self.cancelled or self.new_method, DAY)
+            self.new_method = False
             if not (subscription := await self._load(subscription_id))["running"]:
                 return self._ended(subscription, [])
             try:
@@ -72,7 +96,10 @@ class SubscriptionRenewalWorkflow(PaymentWorkflow):
             await self.tell("renewal_failed", subscription_id, {"attempts_left": RETRIES - attempt})
 
     async def _load(self, subscription_id: int) -> dict[str, Any]:
-        found: dict[str, Any] = await self.execute_activity("load_subscription", subscription_id)
+        if self.cancelled:
+            found = await self.execute_activity("set_subscription_status", subscription_id, "cancelled")
+        else:
+            found = await self.execute_activity("load_subscription", subscription_id)
         return {**found, "running": found["status"] in ("active", "past_due")}
 
     async def _wait_until(self, moment: dt.datetime) -> bool:
@@ -80,7 +107,7 @@ class SubscriptionRenewalWorkflow(PaymentWorkflow):
         wait = moment - workflow.now()
         if wait <= dt.timedelta(0):
             return False
-        await workflow.sleep(wait)
+        await self.wait_for(lambda: self.cancelled, wait)
         return True
 
     def _ended(self, subscription: dict[str, Any], notices: list[int]) -> dict[str, Any]:
