@@ -51,7 +51,7 @@ class ChildOptions:
     awaits_start: bool = False
 
     def dump(self) -> str:
-        return payloads.encode(self, "options")
+        return payloads.encode_plain(self, "options")
 
 
 def parse(text: str) -> ChildOptions:

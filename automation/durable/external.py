@@ -116,7 +116,7 @@ def _deliver(step: ExecutionStep) -> None:
 
 async def _send(workflow_id: str, run_id: str, name: str, text: str) -> None:
     run = current.run()
-    seq = run.ask(_EXTERNAL, name, options=payloads.encode(_Address(workflow_id, run_id)), input=text)
+    seq = run.ask(_EXTERNAL, name, options=payloads.encode_plain(_Address(workflow_id, run_id), "options"), input=text)
     run.see_to(seq)
     future = StepFuture(loop=run.loop).bind(run, seq)
 

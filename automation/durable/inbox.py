@@ -44,7 +44,7 @@ def options(*, early: bool, update_id: str = "", key: str = "") -> str:
         data["id"] = update_id
     if key:
         data["key"] = key
-    return payloads.encode(data) if data else ""
+    return payloads.encode_plain(data, "options") if data else ""
 
 
 def update_id(text: str) -> str:
