@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from automation import clock, outbound, secrets
-from automation.models import Alert, Booking, BookingStatus, EventType, Workflow
+from automation.models import Alert, Booking, BookingStatus, CircuitState, Destination, EventType, Workflow
 from automation.providers import sms
 from automation.rules import templating
 from automation.rules.context import custom_fields
@@ -58,6 +59,7 @@ def check(workflow: Workflow, content: Mapping[str, Any], event_types: Sequence[
         *_answers(actions, bookings),
         *_secrets(actions),
         *_webhooks(actions),
+        *_destinations(workflow, actions),
         *_providers(actions),
         *_engine(),
         *_alerts(workflow),
@@ -140,16 +142,33 @@ def _secrets(actions: Sequence[Mapping[str, Any]]) -> Iterator[Check]:
 
 
 def _webhooks(actions: Sequence[Mapping[str, Any]]) -> Iterator[Check]:
-    urls = {
-        urlsplit(url).netloc: url
-        for action in actions
-        if action.get("action_type") == "webhook" and (url := str(action.get("webhook_url") or ""))
-    }
+    urls = {urlsplit(url).netloc: url for action in actions if (url := _url(action))}
     hosts = dict(sorted(urls.items())[:MAX_HOSTS])
     if not hosts:
         return
     with ThreadPoolExecutor(len(hosts)) as pool:  # the look-ups wait beside each other
         yield from pool.map(_webhook, hosts, hosts.values())
+
+
+def _url(action: Mapping[str, Any]) -> str:
+    """Where an action calls; a Slack message's URL is its secret."""
+    match action.get("action_type"):
+        case "webhook":
+            return str(action.get("webhook_url") or "")
+        case "slack_message":
+            with suppress(secrets.CannotDecrypt):  # told by itself
+                return secrets.decrypt(action.get(SECRET) or "")
+    return ""
+
+
+def _destinations(workflow: Workflow, actions: Sequence[Mapping[str, Any]]) -> Iterator[Check]:
+    """Hosts to which no call is made at present, because too many have failed."""
+    hosts = {urlsplit(url).netloc.lower() for action in actions if (url := _url(action))}
+    if not hosts:
+        return
+    rows = Destination.objects.filter(organizer_id=workflow.organizer_id, host__in=hosts)
+    for row in rows.exclude(state=CircuitState.CLOSED):
+        yield Check("destination", "failed", f"Calls to {row.host} wait: the last ones failed ({row.last_cause}).")
 
 
 def _webhook(host: str, url: str) -> Check:

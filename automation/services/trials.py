@@ -18,13 +18,24 @@ from uuid import UUID
 from django.db import transaction
 
 from automation import clock
+from automation.actions import wishes
 from automation.actions.base import ActionProblem, Preview
 from automation.actions.config import ActionConfig
 from automation.actions.invocation import Invocation, context_of
 from automation.actions.registry import UnknownActionType, registry
 from automation.durable import starts
 from automation.errors import Conflict, InvalidInput
-from automation.models import Booking, EventType, TestType, User, Workflow, WorkflowExecution, WorkflowVersion
+from automation.models import (
+    Booking,
+    Channel,
+    EventType,
+    NotificationLog,
+    TestType,
+    User,
+    Workflow,
+    WorkflowExecution,
+    WorkflowVersion,
+)
 from automation.providers.sms import BadPhone, parse_phone
 from automation.rules import conditions, tracing
 from automation.services import publishing, travel, versions
@@ -34,8 +45,8 @@ from automation.services.workflow_checks import check_actions
 from automation.workflows import DEFINITION, AutomationInput
 
 RUNS, FAILS, SKIPPED, SKIPPED_CONDITIONS = "runs", "fails", "skipped", "skipped_conditions"
-ADDRESSED = ("send_email", "send_sms")
-"""The types that fail where nobody can be reached."""
+ADDRESSED = {"send_email": Channel.EMAIL, "send_sms": Channel.SMS}
+"""The types that go to people, and fail where nobody can be reached."""
 MAX_SHOWN = 5_000
 """Characters of a preview that a mail to the asker shows."""
 
@@ -125,9 +136,10 @@ def try_mock(subject: Subject, sample: Mapping[str, Any] | None = None, at: dt.d
     return _try(subject, TestType.MOCK_DATA, booking, at, derived)
 
 
-def try_real(subject: Subject, booking: Booking, at: dt.datetime | None = None) -> Trial:
-    """With a booking of the workflow's organizer, as it is now. `booking` has its event type and organizer at hand."""
-    return _try(subject, TestType.REAL_DATA, booking, at or clock.now(), {})
+def try_real(subject: Subject, booking: Booking, at: dt.datetime | None = None, *, ask: bool = True) -> Trial:
+    """With a booking of the workflow's organizer, as it is now. `booking` has its event type and organizer at hand.
+    ask: look up whether the recipients want these messages; without it there is no query."""
+    return _try(subject, TestType.REAL_DATA, booking, at or clock.now(), {}, ask=ask)
 
 
 def start_live(
@@ -184,14 +196,15 @@ def _live_version(workflow: Workflow) -> WorkflowVersion:
 
 
 def _redirected(action: Mapping[str, Any], context: Mapping[str, Any], by: User) -> dict[str, Any]:
-    mail = {**action, "action_type": "send_email", "recipient": "custom", "custom_email": by.email}
+    to_me = {**action, "recipient": "custom", "custom_email": by.email, "custom_phone": by.phone}
+    mail = {**to_me, "action_type": "send_email", "config": {}}
     name = str(action.get("name", ""))
     match action["action_type"]:
         case "send_email":
             subject = action.get("subject") or "{{ event_type_name }}"
-            return {**mail, "subject": f"[Test] {subject}"}
+            return {**to_me, "subject": f"[Test] {subject}"}
         case "send_sms" if _can_be_texted(by):
-            return {**action, "recipient": "custom", "custom_phone": by.phone}
+            return to_me
         case "send_sms":
             return {**mail, "subject": _literal(f"[Test] {name} (a text)")}
     kind = registry.get(str(action["action_type"]))
@@ -214,12 +227,24 @@ def _literal(text: str) -> str:
     return text.replace("{", "\0").replace("<", "{{ '<' }}").replace("\0", "{{ '{' }}")
 
 
-def _try(subject: Subject, test_type: str, booking: Booking, at: dt.datetime, derived: Mapping[str, Any]) -> Trial:
+def _try(
+    subject: Subject,
+    test_type: str,
+    booking: Booking,
+    at: dt.datetime,
+    derived: Mapping[str, Any],
+    *,
+    ask: bool = False,
+) -> Trial:
     started = time.perf_counter()
     content = subject.content
     timing = travel.timing(content, booking, at)
     now = max(at, timing.planned_for or at)
     context = {**context_of(booking, now), **derived}
+    invocation = _invocation(subject, booking, context, now)
+    actions = _actions(content.get("actions", ()), context)
+    if ask:
+        _ask_recipients(actions, invocation)
     return Trial(
         workflow_id=subject.workflow.pk,
         workflow_name=str(content.get("name", "")),
@@ -228,16 +253,14 @@ def _try(subject: Subject, test_type: str, booking: Booking, at: dt.datetime, de
         booking_id=booking.pk if test_type == TestType.REAL_DATA else None,
         timing=timing,
         context={name: tracing.traced(value) for name, value in context.items()},
-        remarks=_remarks(subject, booking, timing, context, now),
-        actions=_actions(content.get("actions", ()), context),
+        remarks=_remarks(subject, timing, invocation),
+        actions=actions,
         duration_ms=_milliseconds(started),
     )
 
 
-def _remarks(
-    subject: Subject, booking: Booking, timing: Timing, context: Mapping[str, Any], now: dt.datetime
-) -> list[str]:
-    remarks = []
+def _remarks(subject: Subject, timing: Timing, invocation: Invocation) -> list[str]:
+    booking, remarks = invocation.booking, []
     if not subject.workflow.is_active:
         remarks.append("The workflow is switched off.")
     limited = {str(id_) for id_ in subject.content.get("event_types", ())}
@@ -245,9 +268,22 @@ def _remarks(
         remarks.append(f"The workflow is not for {booking.event_type.name!r}.")
     if timing.state == "skipped":
         remarks.append(timing.reason)
-    elif reason := _invocation(subject, booking, context, now).no_longer_meant():
+    elif reason := invocation.no_longer_meant():
         remarks.append(reason)
     return remarks
+
+
+def _ask_recipients(actions: Sequence[ActionTrial], invocation: Invocation) -> None:
+    """Whose wishes, or whose address, keep a message back, or put it off: two look-ups for each channel."""
+    for kind, channel in ADDRESSED.items():
+        trials = [action for action in actions if action.action_type == kind and action.status == RUNS]
+        addresses = {recipient for trial in trials for recipient in trial.recipients}
+        found = wishes.objections(invocation, channel, {address: NotificationLog() for address in addresses})
+        for trial in trials:
+            against = [found[address.lower()] for address in trial.recipients if address.lower() in found]
+            trial.notes += [objection.reason for objection in against]
+            if len(against) == len(trial.recipients) and all(objection.until is None for objection in against):
+                trial.status = SKIPPED
 
 
 def _invocation(subject: Subject, booking: Booking, context: Mapping[str, Any], now: dt.datetime) -> Invocation:

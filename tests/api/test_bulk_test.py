@@ -152,10 +152,10 @@ def test_one_pair_that_breaks_keeps_the_others_from_nothing(
     Booking.objects.filter(pk=bookings[-1].pk).delete()
     real = trials.try_real
 
-    def sometimes(subject: Any, booking: Booking, at: Any = None) -> Any:
+    def sometimes(subject: Any, booking: Booking, **options: Any) -> Any:
         if booking.pk == bookings[0].pk:
             raise ZeroDivisionError("odd")
-        return real(subject, booking, at)
+        return real(subject, booking, **options)
 
     monkeypatch.setattr(trials, "try_real", sometimes)
     assert bulk_tests.run_chunk(id_, 0, 30) == 30

@@ -18,6 +18,7 @@ from automation.models import (
     BookingStatus,
     EventType,
     NotificationLog,
+    NotificationPreference,
     User,
     Workflow,
     WorkflowExecution,
@@ -63,6 +64,14 @@ def make(owner: User, *actions: dict[str, Any], **fields: Any) -> Workflow:
     return workflows.create(
         owner, **{"name": "Tried", "trigger": "booking_created", "is_active": False, "actions": actions, **fields}
     )
+
+
+SLACK = {
+    "name": "Slack",
+    "action_type": "slack_message",
+    "webhook_secret": "https://hooks.slack.example/services/T0/B0/secret",
+    "message": "{{ invitee_name }}",
+}
 
 
 def everything(receiver: HttpReceiver) -> list[dict[str, Any]]:
@@ -226,6 +235,26 @@ def test_it_remarks_why_it_would_not_act(api: APIClient, owner: User, event_type
     ]
 
 
+@pytest.mark.django_db
+def test_it_asks_the_recipients(api: APIClient, owner: User, booking: Booking) -> None:
+    both = {**MAIL, "name": "Both", "recipient": "both"}
+    workflow = make(owner, MAIL, both)
+    wish = NotificationPreference.objects.create(
+        organizer=owner, recipient=booking.invitee_email, unsubscribed_at=booking.created_at
+    )
+    first, second = tried(api, workflow, test_type="real_data", booking_id=str(booking.pk))["actions"]
+    assert (first["status"], second["status"]) == ("skipped", "runs")
+    assert "has unsubscribed" in first["notes"][0]
+    assert "has unsubscribed" in second["notes"][0]
+    wish.unsubscribed_at = None
+    wish.quiet_from, wish.quiet_until = dt.time(0), dt.time(23, 59, 59)
+    wish.save()
+    at = "2027-03-30T12:00:00Z"
+    first, _ = tried(api, workflow, test_type="real_data", booking_id=str(booking.pk), at=at)["actions"]
+    assert first["status"] == "runs"
+    assert "quiet hours until 23:59" in first["notes"][0]
+
+
 # --- Travelling in time -----------------------------------------------------------------------------------------------
 
 
@@ -287,7 +316,7 @@ def test_a_live_test_to_oneself_reaches_nobody_else(
 ) -> None:
     Booking.objects.filter(pk=booking.pk).update(invitee_name="{{ 7 * 7 }} <b>Bobby</b>", invitee_phone="+34600123456")
     both = [{**action, "recipient": "both"} for action in (MAIL, TEXT)]
-    workflow = make(owner, *both, *everything(http_receiver)[2:])
+    workflow = make(owner, *both, *everything(http_receiver)[2:], SLACK)
     body = {"test_type": "live_test", "live_test": True, "booking_id": str(booking.pk), "send_to_me": True}
     response = api.post(url_for(workflow), body)
     assert response.status_code == 202
@@ -295,11 +324,12 @@ def test_a_live_test_to_oneself_reaches_nobody_else(
     assert (response.json()["id"], execution.status) == (str(execution.pk), "completed")
     assert {recipient for message in smtp_server.messages for recipient in message.recipients} == {owner.email}
     assert [message.subject for message in smtp_server.messages] == [
-        "[Test] Discovery Call", "[Test] Text (a text)", "[Test] Hook", "[Test] Change",
+        "[Test] Discovery Call", "[Test] Text (a text)", "[Test] Hook", "[Test] Change", "[Test] Slack",
     ]  # fmt: skip
     hook = smtp_server.messages[2].text
     assert http_receiver.url() in hook
     assert "{{ 7 * 7 }} <b>Bobby</b>" in hook, "what an invitee typed is shown, and not rendered again"
+    assert "T0/B0" not in smtp_server.messages[4].text, "a secret is not told"
     assert (http_receiver.requests, texts) == ([], [])
     booking.refresh_from_db()
     assert booking.meeting_id == ""
@@ -368,4 +398,4 @@ def test_it_takes_as_many_queries_for_twenty_actions_as_for_one(api: APIClient, 
         with CaptureQueriesContext(connection) as queries:
             tried(api, workflow, test_type="real_data", booking_id=str(booking.pk), draft=True)
         counts.append(len(queries))
-    assert counts[0] == counts[1] <= 9
+    assert counts[0] == counts[1] <= 11

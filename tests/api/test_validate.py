@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from automation.models import Alert, EventType, User, Workflow, WorkflowAction
+from automation.models import Alert, CircuitState, Destination, EventType, User, Workflow, WorkflowAction
 from automation.services import workflows
 from tests.api.conftest import booking_of
 from tests.support.mail import SmtpServer
@@ -122,6 +122,22 @@ def test_it_tells_open_alerts_and_switches(api: APIClient, owner: User, event_ty
     assert found["switched_on"][0] == "warning"
     assert found["event_types"][0] == "failed"
     assert found["alert"] == ("warning", "3 of 3 failed.")
+
+
+def test_it_tells_hosts_to_which_calls_wait(api: APIClient, owner: User) -> None:
+    hook = {"name": "Hook", "action_type": "webhook", "webhook_url": "https://crm.example.com/x"}
+    slack = {
+        "name": "Slack", "action_type": "slack_message", "message": "Hi",
+        "webhook_secret": "https://hooks.slack.example/services/secret",
+    }  # fmt: skip
+    Destination.objects.create(
+        organizer=owner, host="crm.example.com", state=CircuitState.OPEN, last_cause="HTTP 503",
+    )  # fmt: skip
+    result = validated(api, make(owner, hook, slack))
+    assert checks(result)["destination"] == (
+        "failed", "Calls to crm.example.com wait: the last ones failed (HTTP 503).",
+    )  # fmt: skip
+    assert "services/secret" not in str(result)
 
 
 def test_a_secret_that_nobody_can_read_is_told(api: APIClient, owner: User) -> None:
