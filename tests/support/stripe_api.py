@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
-Fault = Literal["error", "stall", "lost answer", "rate limit"]
+Fault = Literal["error", "stall", "lost answer", "no answer", "rate limit"]
 
 DECLINES = {
     "pm_card_chargeDeclined": "generic_decline",
@@ -91,7 +91,7 @@ class StripeApi:
         """Go wrong with the next `count` requests whose path contains `path`.
 
         "error" answers 500 and does nothing; "rate limit" answers 429; "stall" never answers, and does nothing; "lost
-        answer" carries the request out and resets the connection.
+        answer" carries the request out and resets the connection; "no answer" carries it out and then stalls.
         """
         self._troubles.append(Trouble(fault, count, lambda _, found: path in found, retry_after))
 
@@ -284,6 +284,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(429, {"error": error}, **wait)
             case _:
                 status, answer, again = self.owner.answer(seen, self.headers.get("Authorization", ""))
+                if fault == "no answer":
+                    self.owner._released.wait(600)
+                    self.close_connection = True
+                    return
                 if fault == "lost answer":
                     # Linger of zero: closing sends RST, not FIN.
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
