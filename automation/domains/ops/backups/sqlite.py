@@ -6,19 +6,34 @@ import contextlib
 import shutil
 import sqlite3
 import tempfile
+import time
 from pathlib import Path
 
 from django.db import connection
 
 from automation.domains.ops.backups.base import BackupProblem, Beat, Engine, Tables
 
+PATIENCE = 120.0
+"""Seconds that the database may be locked."""
+
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
 
 def dump(path: Path, beat: Beat) -> Tables:
+    if connection.in_atomic_block:  # SQLite would have it wait for itself
+        raise BackupProblem("the database cannot be copied inside a transaction of the same connection", final=True)
     connection.ensure_connection()
+    give_up = time.monotonic() + PATIENCE
+
+    def progress(status: int, remaining: int, total: int) -> None:
+        beat()
+        if status in _LOCKED and time.monotonic() > give_up:
+            raise BackupProblem(f"the database has been locked for {PATIENCE:g} s")
+
     try:
         with contextlib.closing(sqlite3.connect(path)) as copy:
             # All pages in one step: consistent, and with WAL no writer waits for it.
-            connection.connection.backup(copy)
+            connection.connection.backup(copy, progress=progress)
             # Of its own: a dump is one file, without a log beside it.
             copy.execute("PRAGMA journal_mode=DELETE")
             return _count(copy)
