@@ -12,6 +12,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="api:docs")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("automation.api.urls")),
+    path("", include("automation.web.message_urls")),
     re_path(r"^api/", fallback.UnknownPath.as_view()),
 ]
 

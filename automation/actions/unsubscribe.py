@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.core import signing
+from django.db import IntegrityError
 
 from automation import clock
 from automation.errors import NotFound
@@ -33,9 +34,26 @@ def read_token(token: str) -> tuple[int, str]:
 def unsubscribe(token: str) -> NotificationPreference:
     """No more messages from that organizer to that recipient. Doing it again changes nothing. Raises NotFound."""
     organizer_id, recipient = read_token(token)
-    preference, _ = NotificationPreference.objects.get_or_create(organizer_id=organizer_id, recipient=recipient)
-    NotificationPreference.objects.filter(id=preference.id, unsubscribed_at__isnull=True).update(
-        unsubscribed_at=clock.now()
-    )
+    return stop(organizer_id, recipient, by="recipient")
+
+
+def stop(organizer_id: int, recipient: str, *, by: str) -> NotificationPreference:
+    """Notes that the recipient wants no more messages; `by` is 'recipient' or 'organizer'. A recipient's own word
+    stands above an organizer's."""
+    try:
+        preference, _ = NotificationPreference.objects.get_or_create(organizer_id=organizer_id, recipient=recipient)
+    except IntegrityError:
+        raise NotFound("This unsubscribe link is not valid any more.") from None  # the organizer has gone
+    rows = NotificationPreference.objects.filter(id=preference.id)
+    rows.filter(unsubscribed_at__isnull=True).update(unsubscribed_at=clock.now())
+    rows.exclude(unsubscribed_by="recipient").update(unsubscribed_by=by)
     preference.refresh_from_db()
     return preference
+
+
+def resubscribe(token: str) -> None:
+    """Messages may come again. Doing it again changes nothing. Raises NotFound."""
+    organizer_id, recipient = read_token(token)
+    NotificationPreference.objects.filter(organizer_id=organizer_id, recipient=recipient).update(
+        unsubscribed_at=None, unsubscribed_by=""
+    )

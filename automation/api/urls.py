@@ -12,6 +12,7 @@ from automation.api.views.audit import AuditView
 from automation.api.views.auth import TokenView
 from automation.api.views.booking_insight import ExplainView, MoveView, SendNowView, SkipView, TimelineView
 from automation.api.views.bookings import BookingViewSet
+from automation.api.views.callbacks import CallbackView
 from automation.api.views.destinations import DestinationViewSet
 from automation.api.views.event_types import EventTypeViewSet
 from automation.api.views.executions import ExecutionViewSet, StepsView
@@ -19,6 +20,7 @@ from automation.api.views.gallery import CreateFromView, TemplateViewSet
 from automation.api.views.health import HealthView
 from automation.api.views.inbound import EventViewSet, InboundView, SourceViewSet
 from automation.api.views.insight import BacktestView, DuplicateView, ExecutionSummaryView
+from automation.api.views.notifications import NotificationViewSet, PreferenceViewSet, SuppressionViewSet
 from automation.api.views.operations import AlertsView, WorkersView
 from automation.api.views.performance import PerformanceView
 from automation.api.views.portability import BulkView, ExportAllView, ExportView, ImportView
@@ -43,9 +45,13 @@ router.register("destinations", DestinationViewSet, basename="destination")
 router.register("events", EventViewSet, basename="event")
 router.register("inbound-sources", SourceViewSet, basename="inbound-source")
 router.register("executions", ExecutionViewSet, basename="execution")
+router.register("notifications", NotificationViewSet, basename="notification")
+router.register("notification-preferences", PreferenceViewSet, basename="notification-preference")
+router.register("suppressions", SuppressionViewSet, basename="suppression")
 router.register("workflows", WorkflowViewSet, basename="workflow")
 
 urlpatterns = [
+    path("callbacks/<slug:provider>/", CallbackView.as_view(), name="callback"),
     path("auth/token/", TokenView.as_view(), name="token"),
     path("workflows/executions/", ExecutionViewSet.as_view({"get": "list"}), name="workflow-executions"),
     path("workflows/context-fields/", ContextFieldsView.as_view(), name="context-fields"),

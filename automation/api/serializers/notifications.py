@@ -1,0 +1,113 @@
+"""Messages to people, what became of them, and what their recipients want."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from automation.models import NotificationEvent, NotificationLog, NotificationPreference, Suppression
+
+
+class NotificationSerializer(serializers.ModelSerializer[NotificationLog]):
+    """A message as lists show it."""
+
+    class Meta:
+        model = NotificationLog
+        fields: tuple[str, ...] = (
+            "id",
+            "channel",
+            "recipient",
+            "subject",
+            "status",
+            "error",
+            "attempts",
+            "provider_id",
+            "workflow",
+            "booking",
+            "execution",
+            "step_seq",
+            "created_at",
+            "deferred_until",
+            "sent_at",
+            "delivered_at",
+            "opened_at",
+            "clicked_at",
+        )
+        read_only_fields: tuple[str, ...] = fields
+
+
+class NotificationEventSerializer(serializers.ModelSerializer[NotificationEvent]):
+    class Meta:
+        model = NotificationEvent
+        fields = ("kind", "source", "detail", "occurred_at", "received_at")
+        read_only_fields = fields
+
+
+class NotificationDetailSerializer(NotificationSerializer):
+    """A message with its text and all that was told of it."""
+
+    events = NotificationEventSerializer(many=True, read_only=True)
+
+    class Meta(NotificationSerializer.Meta):
+        fields = (*NotificationSerializer.Meta.fields, "body", "events")
+        read_only_fields = fields
+
+
+class PreferenceSerializer(serializers.ModelSerializer[NotificationPreference]):
+    """What a recipient wants: a `recipient` suffices."""
+
+    recipient = serializers.CharField(
+        max_length=320, help_text="An email address, or a phone number with its country code; stays as it is."
+    )
+    quiet_from = serializers.TimeField(
+        required=False, allow_null=True, help_text="On the clock of the recipient's own time zone."
+    )
+    quiet_until = serializers.TimeField(required=False, allow_null=True)
+    daily_limit = serializers.IntegerField(
+        required=False, allow_null=True, min_value=0, max_value=10_000, help_text="What goes beyond it is kept back."
+    )
+    unsubscribed = serializers.BooleanField(required=False, help_text="Whether nothing more is sent.")
+
+    class Meta:
+        model = NotificationPreference
+        fields = (
+            "id",
+            "recipient",
+            "timezone",
+            "quiet_from",
+            "quiet_until",
+            "daily_limit",
+            "unsubscribed",
+            "unsubscribed_at",
+            "unsubscribed_by",
+        )
+        read_only_fields = ("id", "unsubscribed_at", "unsubscribed_by")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Quiet hours have a beginning and an end, or neither."""
+        begin, end = (attrs.get(name, getattr(self.instance, name, None)) for name in ("quiet_from", "quiet_until"))
+        if (begin is None) is not (end is None):
+            missing = "quiet_from" if begin is None else "quiet_until"
+            raise serializers.ValidationError({missing: "Quiet hours need both a beginning and an end."})
+        if begin is not None and begin == end:
+            raise serializers.ValidationError({"quiet_until": "Quiet hours that end when they begin are none."})
+        if self.instance is not None:
+            attrs.pop("recipient", None)
+        return attrs
+
+    def to_representation(self, instance: NotificationPreference) -> dict[str, Any]:
+        instance.unsubscribed = instance.unsubscribed_at is not None  # type: ignore[attr-defined]
+        return super().to_representation(instance)
+
+
+class SuppressionSerializer(serializers.ModelSerializer[Suppression]):
+    """An address that gets nothing more; `channel` and `recipient` suffice."""
+
+    recipient = serializers.CharField(max_length=320)
+    detail = serializers.CharField(required=False, allow_blank=True, max_length=2000)
+
+    class Meta:
+        model = Suppression
+        fields = ("id", "channel", "recipient", "reason", "detail", "notification", "created_at", "lifted_at")
+        read_only_fields = ("id", "reason", "notification", "created_at", "lifted_at")

@@ -1,0 +1,146 @@
+"""The Twilio backend over real HTTP, against an emulator that behaves and misbehaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from automation.durable.exceptions import ApplicationError
+from automation.models import NotificationLog, Suppression
+from automation.providers.sms import SmsFailed, SmsMessage, SmsRefused, get_backend, send_sms
+from tests.actions.conftest import Stage, stage  # noqa: F401 (a fixture)
+from tests.support.twilio import ACCOUNT, TOKEN, Trouble, TwilioApi
+
+JOSE = "+34600123456"
+MESSAGE = SmsMessage(
+    to=JOSE, text="Hóla & 100% ✓", idempotency_key="k:1", status_callback="https://weir.example/cb?n=1"
+)
+
+
+@pytest.fixture(scope="module")
+def _twilio() -> Iterator[TwilioApi]:
+    api = TwilioApi()
+    api.up()
+    yield api
+    api.down()
+
+
+@pytest.fixture
+def twilio(_twilio: TwilioApi, settings: Any) -> TwilioApi:
+    _twilio.reset()
+    settings.SMS_BACKEND = "automation.providers.sms.twilio.TwilioBackend"
+    settings.TWILIO_ACCOUNT_SID = ACCOUNT
+    settings.TWILIO_AUTH_TOKEN = TOKEN
+    settings.TWILIO_FROM = "+15005550006"
+    settings.TWILIO_API_URL = _twilio.url
+    return _twilio
+
+
+def test_it_hands_the_message_over(twilio: TwilioApi) -> None:
+    receipt = send_sms(MESSAGE)
+    [taken] = twilio.messages
+    assert receipt.provider_id == taken.sid
+    assert taken.fields == {
+        "To": JOSE,
+        "Body": "Hóla & 100% ✓",
+        "From": "+15005550006",
+        "StatusCallback": "https://weir.example/cb?n=1",
+    }
+
+
+def test_a_messaging_service_takes_the_numbers_place(twilio: TwilioApi, settings: Any) -> None:
+    settings.TWILIO_FROM = "MG" + "1" * 32
+    send_sms(MESSAGE)
+    assert twilio.messages[0].fields["MessagingServiceSid"] == "MG" + "1" * 32
+    assert "From" not in twilio.messages[0].fields
+
+
+@pytest.mark.parametrize(("given", "wait"), [("7", timedelta(seconds=7)), ("", None), ("soon", None)])
+def test_too_many_requests_are_waited_for(given: str, wait: timedelta | None, twilio: TwilioApi) -> None:
+    twilio.rate_limit(1, given)
+    with pytest.raises(SmsFailed, match="20429") as caught:
+        send_sms(MESSAGE)
+    assert caught.value.retry_after == wait
+    send_sms(MESSAGE)
+    assert len(twilio.messages) == 1
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Trouble(500, 20500, "Internal Server Error"),
+        Trouble(503, 20503),
+        Trouble(400, 21611, "This 'From' number has exceeded the maximum number of queued messages"),
+        Trouble(drop=True),
+    ],
+)
+def test_what_may_pass_is_tried_again(trouble: Trouble, twilio: TwilioApi) -> None:
+    twilio.then(trouble, trouble)  # a connection that breaks is replaced once
+    with pytest.raises(SmsFailed):
+        send_sms(MESSAGE)
+
+
+def test_a_server_that_stalls_is_given_up(twilio: TwilioApi, settings: Any) -> None:
+    settings.WEBHOOK_TIMEOUT = 0.3
+    twilio.then(Trouble(stall=True))
+    with pytest.raises(SmsFailed, match="did not answer"):
+        send_sms(MESSAGE)
+
+
+def test_a_wrong_login_is_the_operators_to_mend(twilio: TwilioApi, settings: Any) -> None:
+    settings.TWILIO_AUTH_TOKEN = "wrong"
+    with pytest.raises(SmsFailed, match="Authenticate") as caught:
+        send_sms(MESSAGE)
+    assert "wrong" not in str(caught.value)
+
+
+def test_numbers_that_never_get_anything_are_refused_for_good(twilio: TwilioApi) -> None:
+    twilio.opted_out.add(JOSE)
+    twilio.landlines.add("+34910000000")
+    for to, code, suppress in (
+        (JOSE, "21610", "opted_out"),
+        ("+34910000000", "21614", "bounced"),
+        ("+1", "21211", "bounced"),
+    ):
+        with pytest.raises(SmsRefused, match=code) as caught:
+            send_sms(SmsMessage(to=to, text="x", idempotency_key="k"))
+        assert caught.value.suppress == suppress
+    with pytest.raises(SmsRefused, match="21617") as caught:
+        send_sms(SmsMessage(to="+34600000001", text="x" * 1601, idempotency_key="k"))
+    assert caught.value.suppress == ""
+    assert twilio.messages == []
+
+
+def test_missing_settings_are_named(twilio: TwilioApi, settings: Any) -> None:
+    settings.TWILIO_AUTH_TOKEN = settings.TWILIO_FROM = ""
+    with pytest.raises(ImproperlyConfigured, match="TWILIO_AUTH_TOKEN, TWILIO_FROM"):
+        get_backend().send(MESSAGE)
+
+
+def test_an_answer_that_makes_no_sense_is_no_success(twilio: TwilioApi, settings: Any) -> None:
+    twilio.then(Trouble(200, 0))  # a 200 without the id of a message
+    with pytest.raises(SmsFailed, match="without the id"):
+        send_sms(MESSAGE)
+
+
+def test_who_opted_out_gets_no_second_try(twilio: TwilioApi, stage: Stage) -> None:  # noqa: F811
+    twilio.opted_out.add(JOSE)
+    sms: dict[str, Any] = {"action_type": "send_sms", "message": "Hello"}
+    with pytest.raises(ApplicationError, match="21610"):
+        stage.act(**sms)
+    assert Suppression.objects.get().reason == "opted_out"
+    result = stage.act(**sms)
+    assert result["status"] == "skipped"
+    assert "told the provider to stop" in result["notes"][-1]
+    assert len(twilio.requests) == 1
+
+
+def test_the_callback_names_our_message(twilio: TwilioApi, stage: Stage) -> None:  # noqa: F811
+    stage.act(action_type="send_sms", message="Hello")
+    row = NotificationLog.objects.get()
+    assert twilio.messages[0].fields["StatusCallback"].endswith(f"/api/v1/callbacks/twilio/?notification={row.id}")
+    assert row.provider_id == twilio.messages[0].sid
