@@ -1,7 +1,7 @@
 """Secrets at rest, and secrets in sight.
 
 At rest: Fernet (AES-128-CBC with HMAC-SHA256). ENCRYPTION_KEYS holds the keys, newest first: the first encrypts, all
-decrypt. To rotate, put a new key in front, run `rotate` over what is stored, then drop the old key. Where it is unset
+decrypt. To rotate, put a new key in front, run `manage.py rotate_secrets`, then drop the old key. Where it is unset
 the key is derived from SECRET_KEY, and SECRET_KEY_FALLBACKS decrypt.
 
 In sight: `mask` and `masked` for whatever is logged, listed or previewed.
@@ -67,6 +67,15 @@ def rotate(encrypted: str) -> str:
         raise CannotDecrypt("A stored secret cannot be decrypted with any of ENCRYPTION_KEYS.") from None
 
 
+def is_current(encrypted: str) -> bool:
+    """Whether it is under the newest key."""
+    try:
+        _newest().decrypt(encrypted.encode())
+    except InvalidToken:
+        return False
+    return True
+
+
 def new_webhook_secret() -> str:
     """A secret for Standard Webhooks: `whsec_` and 32 random bytes in base64."""
     return WEBHOOK_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode("ascii")
@@ -115,6 +124,12 @@ def masked(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
         return [masked(item) for item in value]
     return value
+
+
+def _newest() -> Fernet:
+    _fernet()  # says what is wrong with the keys
+    key = settings.ENCRYPTION_KEYS[0] if settings.ENCRYPTION_KEYS else _derive(settings.SECRET_KEY)
+    return Fernet(key)
 
 
 def _fernet() -> MultiFernet:

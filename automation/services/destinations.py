@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -63,7 +64,8 @@ def causes(destination: Destination) -> list[dict[str, Any]]:
             example=Max("message"),
         )
     )
-    return sorted(grouped, key=lambda row: (-row["failed"] - row["waiting"], row["cause"]))
+    found: list[dict[str, Any]] = [dict(row) for row in grouped]
+    return sorted(found, key=lambda row: (-row["failed"] - row["waiting"], row["cause"]))
 
 
 def set_rate(organizer: User, host: str, rate: str) -> Destination:
@@ -155,7 +157,7 @@ def _wake(calls: Sequence[HeldCall], now: dt.datetime) -> int:
             if not steps.update(run_at=now, due=now):
                 continue
             ready = list(ExecutionStep.objects.filter(execution_id=call.execution_id, seq=call.step_seq))
-            transaction.on_commit(lambda id_=row.id, ready=ready: canvas.parallel(id_, ready, now))
+            transaction.on_commit(partial(canvas.parallel, row.id, ready, now))
         woken += 1
     return woken
 

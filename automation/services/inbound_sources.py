@@ -71,7 +71,8 @@ def event_type_of(source: InboundSource, names: tuple[str, ...]) -> EventType | 
         if mapped := source.event_types.get(name):
             return own.filter(pk=mapped).first()
     for name in names:
-        found = own.filter(pk=_uuid(name)).first() if _uuid(name) else own.filter(slug=name).first()
+        id_ = _uuid(name)
+        found = own.filter(pk=id_).first() if id_ is not None else own.filter(slug=name).first()
         if found is not None:
             return found
     return source.default_event_type

@@ -22,9 +22,15 @@ from automation.models import (
     BookingAuditLog,
     BookingEvent,
     Channel,
+    Destination,
     EventType,
     ExecutionStatus,
     ExecutionStep,
+    HeldCall,
+    HeldState,
+    InboundBooking,
+    InboundEvent,
+    InboundSource,
     Lease,
     NotificationLog,
     NotificationPreference,
@@ -46,7 +52,11 @@ READ_ONLY = (
     Alert,
     BookingAuditLog,
     BookingEvent,
+    Destination,
     ExecutionStep,
+    HeldCall,
+    InboundBooking,
+    InboundEvent,
     Lease,
     NotificationLog,
     PaymentOperation,
@@ -56,7 +66,7 @@ READ_ONLY = (
     WorkflowExecution,
     WorkflowVersion,
 )
-EDITABLE = (Booking, EventType, NotificationPreference, User, WorkflowTemplate)
+EDITABLE = (Booking, EventType, InboundSource, NotificationPreference, User, WorkflowTemplate)
 
 
 @pytest.fixture
@@ -95,6 +105,11 @@ def rows(db: None) -> dict[type[Model], Model]:
         PaymentOperation.objects.create(
             provider_id="pi_1", idempotency_key="k", kind="charge", amount="5.000", currency="EUR"
         ),
+        (destination := Destination.objects.create(organizer=owner, host="hooks.example.com")),
+        HeldCall.objects.create(destination=destination, execution=execution, step_seq=1, state=HeldState.FAILED),
+        (source := InboundSource.objects.create(organizer=owner, name="Cal", kind="cal_com", secret_encrypted="x")),
+        InboundEvent.objects.create(source=source, external_id="e", type="PING", payload="{}"),
+        InboundBooking.objects.create(source=source, external_id="uid", booking=booking),
         WorkflowTemplate.objects.create(name="Reminder", category=TemplateCategory.REMINDER),
     ]
     return {type(row): row for row in made}
