@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import typing
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.models import QuerySet
 
-from automation.durable import payloads
+from automation.durable import payloads, records
 from automation.durable.records import ExecutionRecord, StepRecord
 from automation.models import ExecutionStep, StepKind, WorkflowExecution
+
+Record = TypeVar("Record", ExecutionRecord, StepRecord)
 
 _TEXTS = frozenset({"input", "output", "failure", "heartbeat", "memo"})
 _IDS = frozenset({"id", "execution_id", "parent_id", "first_run_id", "previous_run_id"})
@@ -47,7 +50,7 @@ class WorkflowHistory:
     def records(self) -> tuple[ExecutionRecord, list[StepRecord]]:
         """The rows again, as the engine replays them."""
         execution, *steps = self.events
-        return ExecutionRecord(**_record(execution)), [StepRecord(**_record(step)) for step in steps]
+        return _record(ExecutionRecord, execution), [_record(StepRecord, step) for step in steps]
 
 
 def steps_of(execution: uuid.UUID) -> QuerySet[ExecutionStep]:
@@ -82,8 +85,12 @@ def _plain(name: str, value: Any) -> Any:
     return value
 
 
-def _record(event: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(_read(event))
+def _record(cls: type[Record], event: Mapping[str, Any]) -> Record:
+    """A recording may be older than a column, or than its removal."""
+    values = dict(_read(event))
+    hints = typing.get_type_hints(cls, vars(records))
+    empty = {str: "", int: 0}
+    return cls(**{name: values.get(name, empty.get(hints[name])) for name in cls._fields})
 
 
 def _read(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -15,7 +15,7 @@ import inspect
 import threading
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
@@ -83,6 +83,9 @@ def register_workflow(cls: type) -> WorkflowDefinition:
     definition = getattr(cls, WORKFLOW_ATTRIBUTE, None)
     if not isinstance(definition, WorkflowDefinition):
         raise ImproperlyConfigured(f"{cls!r} is not a workflow: decorate the class with @workflow.defn")
+    known = _workflows.get(definition.name)
+    if known is not None and known.cls is definition.cls:
+        return known  # which may be a changed one
     return _register(_workflows, definition, "workflow")
 
 
@@ -148,10 +151,27 @@ def discover() -> None:
         _discovered = True
 
 
+def definition_for(function: Callable[..., Any]) -> ActivityDefinition:
+    """The definition that an activity's function, or bound method, carries. Raises TypeError where there is none."""
+    definition = activity_definition(function)
+    if definition is None:
+        raise TypeError(
+            f"{function!r} is not an activity: decorate it with @activity.defn(name=…), or give a mapping of "
+            "names to functions"
+        )
+    return replace(definition, function=function)  # a bound method carries its plain function's
+
+
 def replace_activity(definition: ActivityDefinition) -> None:
     """Make this definition the one of its name, whatever was there before. For tests, within `scoped`."""
     with _lock:
         _activities[definition.name] = definition
+
+
+def replace_workflow(definition: WorkflowDefinition) -> None:
+    """The same for a workflow."""
+    with _lock:
+        _workflows[definition.name] = definition
 
 
 @contextlib.contextmanager

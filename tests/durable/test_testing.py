@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import datetime as dt
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 from unittest.mock import AsyncMock, Mock
@@ -14,6 +15,7 @@ from asgiref.sync import async_to_sync
 
 from automation import clock
 from automation.durable import activity, canvas, registry, workflow
+from automation.durable.client import WorkflowUpdateFailedError
 from automation.durable.common import RetryPolicy
 from automation.durable.exceptions import (
     ActivityError,
@@ -25,7 +27,8 @@ from automation.durable.exceptions import (
 )
 from automation.durable.testing import ActivityEnvironment, Stuck, WorkflowEnvironment
 from automation.durable.testing.fixtures import activity_environment
-from automation.models import ExecutionStatus, StepStatus
+from automation.durable.worker import Worker
+from automation.models import ExecutionStatus, StepStatus, WorkflowExecution
 from tests.flows import activities
 from tests.flows.models import Posting
 from tests.flows.workflows import call, snippet
@@ -393,3 +396,155 @@ def test_a_transactional_activity_rolls_back_by_itself_too() -> None:
     with pytest.raises(RuntimeError, match="after the write"):
         env.run(activities.enter_and_fail, "x", 1)
     assert not Posting.objects.exists()
+
+
+# -- messages, and the client ------------------------------------------------------------------------------------------
+
+
+@workflow.defn(name="testing_counter")
+class Counter:
+    def __init__(self) -> None:
+        self.count = 0
+        self.done = False
+
+    @workflow.run
+    async def run(self, start: int) -> int:
+        self.count += start
+        await workflow.wait_condition(lambda: self.done)
+        return self.count
+
+    @workflow.signal
+    def add(self, a: int, b: int = 0) -> None:
+        self.count += a + b
+
+    @workflow.signal
+    def finish(self) -> None:
+        self.done = True
+
+    @workflow.query
+    def current(self) -> int:
+        return self.count
+
+    @workflow.update
+    async def double_tomorrow(self) -> int:
+        await workflow.sleep(DAY)
+        self.count *= 2
+        return self.count
+
+    @double_tomorrow.validator
+    def _check(self) -> None:
+        if self.count > 100:
+            raise ValueError("too many")
+
+
+def test_handles_signal_query_and_update() -> None:
+    with WorkflowEnvironment.start_time_skipping(start_at=START) as env:
+        handle = env.start(Counter.run, 1, id="counter", memo={"for": "tests"})
+        handle.signal(Counter.add, 2, 3)
+        handle.signal("add", 4)
+        assert handle.query(Counter.current) == handle.query("current") == 10
+        assert handle.update(Counter.double_tomorrow) == 20
+        assert env.now == START + DAY
+        handle.signal(Counter.add, 100)
+        with pytest.raises(WorkflowUpdateFailedError, match="too many"):
+            handle.execute_update("double_tomorrow")
+        assert handle.client_handle.describe().workflow_type == "testing_counter"
+        handle.signal("finish")
+        assert handle.result() == 120
+
+
+def test_the_clients_waiting_lets_things_happen_here() -> None:
+    with WorkflowEnvironment.start_time_skipping(activities={"testing_stamp": stamp}, start_at=START) as env:
+        assert len(env.client.sync.execute_workflow(Loop.run, 30, id="loop")) == 30
+        assert env.now == START + 30 * DAY
+
+        @async_to_sync
+        async def use() -> None:
+            handle = await env.client.start_workflow(Counter.run, 5, id="counter")
+            await handle.signal(Counter.add, 1)
+            assert await handle.query(Counter.current) == 6
+            assert await handle.execute_update(Counter.double_tomorrow) == 12
+            await handle.signal(Counter.finish)
+            assert await handle.result() == 12
+            stuck = await env.client.start_workflow(Counter.run, 5, id="stuck")
+            with pytest.raises(Stuck, match="testing_counter stuck: running"):
+                await stuck.result()
+
+        use()
+        assert env.now == START + 31 * DAY
+
+
+def test_a_whole_test_of_the_sdk_runs_as_it_is() -> None:
+    """As its users write them: an environment, a worker with mocked activities, a client."""
+
+    @activity.defn(name="testing_charge")
+    async def charge_mocked(order: Order) -> Order:
+        return dataclasses.replace(order, paid_at=START)
+
+    @async_to_sync
+    async def use() -> None:
+        async with (
+            await WorkflowEnvironment.start_time_skipping() as env,
+            Worker(
+                env.client,
+                task_queue="orders",
+                workflows=[OrderWorkflow],
+                activities=[charge_mocked],
+                activity_executor=None,
+            ),
+        ):
+            order = await env.client.execute_workflow(
+                OrderWorkflow.run, Order(7), id=str(uuid.uuid4()), task_queue="orders"
+            )
+            assert order == Order(7, START)
+
+    use()
+
+
+def test_an_activity_is_completed_from_outside() -> None:
+    tokens: list[bytes] = []
+
+    def ask(_order: Order) -> Order:
+        tokens.append(activity.info().task_token)
+        activity.raise_complete_async()
+
+    with WorkflowEnvironment.start_time_skipping(activities=[charge]) as env:
+        env.replace_activities({"testing_charge": ask})
+        handle = env.start(OrderWorkflow.run, Order(7))
+        assert handle.status == ExecutionStatus.RUNNING
+        env.client.sync.get_async_activity_handle(task_token=tokens[0]).complete(Order(9))
+        assert handle.result() == Order(9)
+
+
+def test_a_handle_follows_its_workflow_from_run_to_run() -> None:
+    @workflow.defn(name="testing_relay")
+    class Relay:
+        @workflow.run
+        async def run(self, left: int) -> str:
+            await workflow.sleep(DAY)
+            if left:
+                workflow.continue_as_new(left - 1)
+            return workflow.info().run_id
+
+    with WorkflowEnvironment.start_time_skipping(start_at=START) as env:
+        handle = env.start(Relay.run, 3, id="relay")
+        first = handle.execution.id
+        assert handle.result() == str(handle.execution.id)
+        assert handle.execution.id != first == handle.run_id
+        assert env.now == START + 4 * DAY
+
+
+def test_children_and_their_parents_run_here() -> None:
+    @workflow.defn(name="testing_parent")
+    class Parent:
+        @workflow.run
+        async def run(self, days: int) -> list[str]:
+            result: list[str] = await workflow.execute_child_workflow(Loop.run, days, id="the-child")
+            return result
+
+    with WorkflowEnvironment.start_time_skipping(
+        activities={"testing_stamp": stamp}, workflows=[Loop], start_at=START
+    ) as env:
+        assert env.run(Parent.run, 2) == [(START + n * DAY).isoformat() for n in (1, 2)]
+        child = env.handle(WorkflowExecution.objects.get(business_id="the-child"))
+        assert len(child.result()) == 2

@@ -25,14 +25,7 @@ def install(activities: Replacements) -> None:
             registry.replace_activity(_replacement(name, function))
         return
     for function in activities:
-        definition = registry.activity_definition(function)
-        if definition is None:
-            raise TypeError(
-                f"{function!r} is not an activity: decorate it with @activity.defn(name=…), or give a mapping of "
-                "names to functions"
-            )
-        # A bound method carries the definition of its plain function.
-        registry.replace_activity(replace(definition, function=function))
+        registry.replace_activity(registry.definition_for(function))
 
 
 def _replacement(name: str, function: Callable[..., Any]) -> ActivityDefinition:
