@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import IO, ClassVar
 
 from automation.errors import WeirError
 
@@ -137,8 +137,8 @@ def execute(
         return Ran(exit_code=code, stdout=_tail(stdout), stderr=_tail(stderr), seconds=time.monotonic() - started)
 
 
-def _tail(file: tempfile._TemporaryFileWrapper[bytes] | object) -> str:
-    size = file.seek(0, os.SEEK_END)  # type: ignore[attr-defined]
-    file.seek(max(0, size - 4 * KEPT))  # type: ignore[attr-defined]
-    text: str = file.read().decode("utf-8", "replace")  # type: ignore[attr-defined]
+def _tail(file: IO[bytes]) -> str:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 4 * KEPT))
+    text = file.read().decode("utf-8", "replace")
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[-KEPT:]

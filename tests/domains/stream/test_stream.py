@@ -16,6 +16,7 @@ from automation.durable.testing import WorkflowEnvironment
 from automation.models import ExecutionStep, ProviderRecord
 from automation.providers.video import get_backend
 from tests.automation.factories import make_organizer
+from tests.domains.handles import ask, tell
 from tests.support.daily import DailyEmulator
 
 MINUTE = dt.timedelta(minutes=1)
@@ -173,6 +174,17 @@ def test_a_recording_stops_after_its_minutes(env: WorkflowEnvironment, stream: S
     env.run(StreamSetupWorkflow.run, stream.pk)
     result = env.run(StreamRecordingWorkflow.run, stream.pk, 60, 10)
     assert result["duration"] == 600
+
+
+def test_a_recording_is_stopped_by_a_signal_and_tells_how_it_is(env: WorkflowEnvironment, stream: Stream) -> None:
+    env.run(StreamSetupWorkflow.run, stream.pk)
+    handle = env.start(StreamRecordingWorkflow.run, stream.pk)
+    env.skip(5 * MINUTE)
+    assert ask(handle, "status") == {"status": "recording", "polls": 5}
+    tell(env, handle, "stop")
+    result = handle.result()
+    assert (result["status"], result["duration"]) == ("stored", 300)
+    assert ask(handle, "status")["status"] == "stored"
 
 
 def test_a_recording_that_ends_by_itself_is_stored(
