@@ -291,6 +291,8 @@ SPECTACULAR_SETTINGS = {
         "InboundStatusEnum": "automation.models.InboundStatus",
         "SourceKindEnum": "automation.models.SourceKind",
         "LocationTypeEnum": "automation.models.LocationType",
+        "NotificationStatusEnum": "automation.models.NotificationStatus",
+        "NotificationChannelEnum": "automation.models.Channel",
         "CheckStatusEnum": "automation.api.serializers.choices.CHECK_STATUSES",
         "TrialStatusEnum": "automation.api.serializers.choices.TRIAL_STATUSES",
         "TimingStateEnum": "automation.api.serializers.choices.TIMING_STATES",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.core import signing
-from django.db import IntegrityError
 
 from automation import clock
 from automation.errors import NotFound
-from automation.models import NotificationPreference
+from automation.models import NotificationPreference, User
 
 UNSUBSCRIBE_PATH = "/unsubscribe/{token}/"
 _SALT = "weir.unsubscribe"
@@ -40,10 +39,9 @@ def unsubscribe(token: str) -> NotificationPreference:
 def stop(organizer_id: int, recipient: str, *, by: str) -> NotificationPreference:
     """Notes that the recipient wants no more messages; `by` is 'recipient' or 'organizer'. A recipient's own word
     stands above an organizer's."""
-    try:
-        preference, _ = NotificationPreference.objects.get_or_create(organizer_id=organizer_id, recipient=recipient)
-    except IntegrityError:
-        raise NotFound("This unsubscribe link is not valid any more.") from None  # the organizer has gone
+    if not User.objects.filter(id=organizer_id).exists():
+        raise NotFound("This unsubscribe link is not valid any more: its sender has gone.")
+    preference, _ = NotificationPreference.objects.get_or_create(organizer_id=organizer_id, recipient=recipient)
     rows = NotificationPreference.objects.filter(id=preference.id)
     rows.filter(unsubscribed_at__isnull=True).update(unsubscribed_at=clock.now())
     rows.exclude(unsubscribed_by="recipient").update(unsubscribed_by=by)
