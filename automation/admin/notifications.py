@@ -15,6 +15,8 @@ class NotificationLogAdmin(History[NotificationLog]):
     search_fields = ("recipient", "subject", "provider_id", "error", "execution__id")
     date_hierarchy = "created_at"
     raw_id_fields = ("organizer", "execution")
+    exclude = ("body",)
+    readonly_fields = ("shown_body",)
 
 
 @admin.register(NotificationPreference)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from django.db import models
 from django.db.models import Q
 
-from automation import clock
+from automation import clock, secrets
 from automation.models.ids import uuid7
 
 
@@ -77,3 +79,14 @@ class NotificationLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.channel} to {self.recipient}"
+
+    @property
+    def shown_body(self) -> str:
+        """The body as people may see it: of a call's JSON, what sits under a telling name is masked. The bytes that
+        go out stay as they are, for the next attempt."""
+        if self.channel not in (Channel.WEBHOOK, Channel.SLACK):
+            return self.body
+        try:
+            return json.dumps(secrets.masked(json.loads(self.body)), ensure_ascii=False)
+        except ValueError:
+            return self.body

@@ -47,6 +47,7 @@ class NotificationEventSerializer(serializers.ModelSerializer[NotificationEvent]
 class NotificationDetailSerializer(NotificationSerializer):
     """A message with its text and all that was told of it."""
 
+    body = serializers.CharField(source="shown_body", read_only=True, help_text="Of a call: its JSON, secrets masked.")
     events = NotificationEventSerializer(many=True, read_only=True)
 
     class Meta(NotificationSerializer.Meta):
