@@ -253,6 +253,15 @@ def test_the_offline_books_show_what_happened(db: None, caplog: pytest.LogCaptur
     assert "authorization of 50.00 EUR" in caplog.text
 
 
+@pytest.mark.django_db(transaction=True)
+def test_offline_operations_need_no_transaction_around_them() -> None:
+    backend = get_backend()
+    authorized = backend.authorize(charge())
+    backend.void(authorized.id, "k:2")
+    paid = backend.charge_subscription(charge("k:3"))
+    assert backend.refund(paid.id, Decimal("1.00"), "EUR", "k:4").kind == "refund"
+
+
 def test_offline_ids_follow_from_the_keys(db: None) -> None:
     first = get_backend().authorize(charge()).id
     PaymentOperation.objects.all().delete()

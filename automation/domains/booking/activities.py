@@ -163,8 +163,9 @@ def mark_no_show(booking_id: uuid.UUID) -> Info:
 @monitored_activity(name="give_up_booking")
 @transactional_activity
 def give_up_booking(booking_id: uuid.UUID) -> Info:
-    """Cancel a booking in favour of another one. Raises ApplicationError of type BookingNotOpen, final."""
-    booking = changes.turn(booking_id, BookingStatus.RESCHEDULED, only=(CONFIRMED,))
+    """Cancel a booking in favour of another one. Raises ApplicationError of type BookingNotOpen, final, also where
+    somebody else has done so: of two moves, one wins."""
+    booking = changes.turn(booking_id, BookingStatus.RESCHEDULED, only=(CONFIRMED,), again=False)
     return {"booking_id": str(booking_id), "status": booking.status}
 
 

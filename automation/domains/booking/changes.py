@@ -29,13 +29,13 @@ def find(booking_id: uuid.UUID, *, lock: bool = False) -> Booking:
     return found
 
 
-def turn(booking_id: uuid.UUID, status: BookingStatus, *, only: Collection[str]) -> Booking:
-    """Give a booking another status, unless it has it already. Within the caller's transaction.
+def turn(booking_id: uuid.UUID, status: BookingStatus, *, only: Collection[str], again: bool = True) -> Booking:
+    """Give a booking another status; with `again`, one that has it already is fine. Within the caller's transaction.
 
     Raises ApplicationError of type BookingNotOpen, final, where its status is none of `only`.
     """
     booking = find(booking_id, lock=True)
-    if booking.status == status:
+    if again and booking.status == status:
         return booking
     if booking.status not in only:
         raise ApplicationError(

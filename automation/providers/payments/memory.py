@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from django.db import IntegrityError, transaction
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 
 from automation.models import PaymentOperation
 from automation.providers.payments.base import (
@@ -74,7 +74,7 @@ class MemoryBackend(PaymentsBackend):
         return self._carry_out(_Request("capture", amount, currency, idempotency_key), authorization)
 
     def void(self, authorization: str, idempotency_key: str) -> Operation:
-        row = _find(authorization)
+        row = _find(authorization, PaymentOperation.objects.all())
         return self._carry_out(_Request("void", row.amount, row.currency, idempotency_key), authorization)
 
     def refund(self, payment: str, amount: Decimal, currency: str, idempotency_key: str) -> Operation:
@@ -120,7 +120,7 @@ class MemoryBackend(PaymentsBackend):
         return row
 
     def _write(self, request: _Request, parent_id: str) -> PaymentOperation:
-        parent = _find(parent_id) if parent_id else None
+        parent = _find(parent_id, PaymentOperation.objects.select_for_update()) if parent_id else None
         if parent is not None:
             _check_parent(request, parent)
         row = PaymentOperation.objects.create(
@@ -156,8 +156,8 @@ def _check_outage() -> None:
         raise outage[0]
 
 
-def _find(provider_id: str) -> PaymentOperation:
-    row = PaymentOperation.objects.select_for_update().filter(provider_id=provider_id, declined="").first()
+def _find(provider_id: str, rows: QuerySet[PaymentOperation]) -> PaymentOperation:
+    row = rows.filter(provider_id=provider_id, declined="").first()
     if row is None:
         raise PaymentRefused(f"There is no payment {provider_id!r}.", "resource_missing")
     return row

@@ -132,6 +132,28 @@ def test_a_lost_signal_of_a_change_costs_a_day_at_most(env: WorkflowEnvironment)
     assert handle.result(within=dt.timedelta(hours=86))["status"] == "completed"
 
 
+def test_a_session_completed_by_hand_before_the_attendance_check_earns(env: WorkflowEnvironment) -> None:
+    booking = make.session(1)
+    sale = make.sold(booking)
+    env.run("PaymentProcessingWorkflow", sale.pk)
+    handle = env.start(SESSION, booking.pk)
+    env.skip_to(booking.start_time + dt.timedelta(minutes=10))
+    booking.refresh_from_db()
+    booking.status = BookingStatus.COMPLETED
+    booking.save()
+    result = handle.result()
+    assert (result["status"], result["earnings"]["net"]) == ("completed", "85.00")
+
+
+def test_a_signal_about_nobody_ends_no_session(env: WorkflowEnvironment) -> None:
+    booking = make.session(1)
+    handle = env.start(SESSION, booking.pk)
+    send(handle, env, "participant_joined", "ghost")
+    make.joins(booking)
+    assert handle.result()["status"] == "completed"
+    assert not Attendance.objects.exclude(role="invitee").exists()
+
+
 def test_a_room_that_cannot_be_made_ends_no_session(env: WorkflowEnvironment) -> None:
     booking = make.session(1)
     make.joins(booking)

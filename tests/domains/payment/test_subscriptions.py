@@ -127,6 +127,18 @@ def test_a_new_card_is_tried_at_once(env: WorkflowEnvironment) -> None:
     assert clock.now() - end < dt.timedelta(hours=2)
 
 
+def test_a_renewal_that_is_started_anew_tries_anew(env: WorkflowEnvironment) -> None:
+    row = make.subscription(1, payment_method="pm_card_chargeDeclined")
+    first = env.start(RENEW, row.pk)
+    env.skip(dt.timedelta(days=1, hours=1))
+    first.terminate("the operator mends it")
+    Subscription.objects.filter(pk=row.pk).update(payment_method="pm_card_visa")
+    result = env.run(RENEW, row.pk)
+    assert (result["status"], result["attempts"]) == ("renewed", 1)
+    tries = SubscriptionCharge.objects.order_by("attempt").values_list("attempt", "status")
+    assert list(tries) == [(0, "declined"), (1, "succeeded")]
+
+
 def test_two_renewals_of_one_period_charge_once(env: WorkflowEnvironment, stripe_api: StripeApi) -> None:
     row = make.subscription(1)
     first, second = env.start(RENEW, row.pk), env.start(RENEW, row.pk)

@@ -149,7 +149,7 @@ def test_figures_add_up_by_day_and_dimension(env: WorkflowEnvironment) -> None:
     call(env, "update_analytics", "turnover", "10.50", {"currency": "EUR", "kind": "session"})
     result = call(env, "update_analytics", "turnover", "4.50", {"kind": "session", "currency": "EUR"})
     assert (result["value"], result["day"]) == ("15.000", env.now.date().isoformat())
-    call(env, "update_analytics", "turnover", "1", {"currency": "USD"})
+    call(env, "update_analytics", "turnover", 0.1, {"currency": "USD"})
     env.skip(dt.timedelta(days=1))
     call(env, "update_analytics", "turnover")
     assert Figure.objects.filter(name="turnover").count() == 3

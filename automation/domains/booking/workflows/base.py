@@ -14,6 +14,7 @@ from automation.durable.exceptions import ActivityError, ApplicationError
 
 Info = dict[str, Any]
 MESSAGE_LIMIT = dt.timedelta(minutes=2)
+ROLES = ("invitee", "organizer")
 RECHECK = dt.timedelta(hours=24)
 """A sleeper looks at its booking at least this often: the signal of a change may be lost with the process that made
 it."""
@@ -55,7 +56,10 @@ class BookingWorkflowBase(BaseWorkflow):
 
     @workflow.signal
     def participant_joined(self, role: str = "invitee") -> None:
-        self.joined.append(role)
+        if role in ROLES:
+            self.joined.append(role)
+        else:
+            self.logger.warning("nobody is called %r: expected %s", role, " or ".join(ROLES))
 
     @workflow.signal
     def feedback_given(self) -> None:

@@ -74,10 +74,10 @@ class BookingWorkflow(_SessionWorkflow):
         session = await self.until(booking_id, lambda it: it.start - ROOM, "waiting for the room")
         room = await self._try("create_room", booking_id) if session.is_on else {}
         session = await self.until(booking_id, lambda it: it.start + ATTENDANCE, "waiting for the attendance check")
-        if not session.is_on:
+        if not session.is_on and session.status != "completed":
             return self._over(booking_id, session)
 
-        if not await self.came(booking_id):
+        if session.is_on and not await self.came(booking_id):
             missed = await self._no_show(booking_id)
             if missed["status"] != "recovered":
                 return {**missed, "room": room.get("url", "")}

@@ -35,13 +35,13 @@ def load_subscription(subscription_id: int) -> dict[str, Any]:
 
 @activity.defn(name="charge_subscription")
 @monitored_activity(name="charge_subscription")
-def charge_subscription(subscription_id: int, period_start: dt.datetime, attempt: int = 0) -> dict[str, Any]:
+def charge_subscription(subscription_id: int, period_start: dt.datetime) -> dict[str, Any]:
     """Charge the period that begins at `period_start`; one that has been charged is not charged again.
 
-    Raises ApplicationError: CardDeclined and PaymentRefused are final for this attempt (a later one, with another
-    number, is a new charge), PaymentFailed is not.
+    Raises ApplicationError: CardDeclined and PaymentRefused are final for this step (a later one is another try),
+    PaymentFailed is not.
     """
-    charge = _claim(subscription_id, period_start, attempt)
+    charge = _claim(subscription_id, period_start)
     if charge.status == ChargeStatus.DECLINED:
         details = {"decline_code": charge.decline_code}
         raise ApplicationError("This attempt has been declined.", details, type="CardDeclined", non_retryable=True)
@@ -117,18 +117,19 @@ def describe(subscription: Subscription) -> dict[str, Any]:
     }
 
 
-def _claim(subscription_id: int, period_start: dt.datetime, attempt: int) -> SubscriptionCharge:
-    """The period's live charge, else this attempt's."""
+def _claim(subscription_id: int, period_start: dt.datetime) -> SubscriptionCharge:
+    """The period's live charge, else this step's."""
     with transaction.atomic():
         subscription = Subscription.objects.select_for_update().filter(pk=subscription_id).first()
         if subscription is None:
             raise missing("subscription", subscription_id)
         charges = subscription.charges.filter(period_start=period_start).select_related("subscription")
-        found = charges.exclude(status=ChargeStatus.DECLINED).first() or charges.filter(attempt=attempt).first()
+        live, ours = charges.exclude(status=ChargeStatus.DECLINED), charges.filter(idempotency_key=step_key())
+        found = live.first() or ours.first()
         return found or SubscriptionCharge.objects.create(
             subscription=subscription,
             period_start=period_start,
-            attempt=attempt,
+            attempt=charges.count(),
             amount=subscription.price,
             currency=subscription.currency,
             idempotency_key=step_key(),

@@ -76,7 +76,7 @@ class SubscriptionRenewalWorkflow(PaymentWorkflow):
             if not (subscription := await self._load(subscription_id))["running"]:
                 return self._ended(subscription, [])
             try:
-                charge = await self.move_money("charge_subscription", subscription_id, period, attempt)
+                charge = await self.move_money("charge_subscription", subscription_id, period)
             except ActivityError as error:
                 if reason(error) not in ("CardDeclined", "PaymentRefused"):
                     raise
