@@ -1,5 +1,9 @@
 """The inbox: rows that come to an execution from outside, with a negative `seq`, in the order of their coming.
 
+A message wakes its execution, unless a worker is just advancing it: that one finds the message when it writes what it
+has decided, and reads on. So a steady stream of signals is read in batches by whoever has the live run, instead of one
+worker after the other replaying the history in vain.
+
 They are written under the execution's lock, so the order is one for everybody. Whether one came before the execution
 began is told by the lock as well, and written with it: those are handled before the code's first line (replay must know
 them from one that came right after).
@@ -82,11 +86,12 @@ def put(
         created_at=now,
         completed_at=None if waits else now,
     )
-    wakes = not early and row.status in OPEN_STATUSES
+    going = not early and row.status in OPEN_STATUSES
     changes: dict[str, object] = {"inbox_seq": row.inbox_seq}
-    if wakes:
+    if going and not row.worker:
         changes["due"] = now + dt.timedelta(seconds=settings.DURABLE_REPUBLISH_MIN)
     WorkflowExecution.objects.filter(id=row.id).update(**changes)
+    wakes = going and (not row.worker or _carries(row.id, row.worker))
     _wake(row.id, Delivered(-row.inbox_seq, row.epoch, row.queue, row.priority, wakes))
     return -row.inbox_seq
 
@@ -117,16 +122,16 @@ _SIGNAL = Hot(
 WITH e AS (
     UPDATE automation_workflowexecution
     SET inbox_seq = inbox_seq + 1,
-        due = CASE WHEN started_at IS NOT NULL AND status = 'running' THEN $5 ELSE due END
+        due = CASE WHEN status = 'running' AND worker = '' THEN $5 ELSE due END
     WHERE id = $1 AND status IN ('pending', 'running', 'parked', 'dead_letter')
-    RETURNING id, inbox_seq, epoch, queue, priority, started_at IS NULL AS early, status = 'running' AS going
+    RETURNING id, inbox_seq, epoch, queue, priority, worker, started_at IS NULL AS early, status = 'running' AS going
 ), s AS (
     INSERT INTO automation_executionstep (execution_id, seq, kind, name, status, options, input, created_at,
                                           completed_at)
     SELECT id, -inbox_seq, 'signal', $2, 'completed', CASE WHEN early THEN '{"early":true}' ELSE '' END, $3, $4, $4
     FROM e
 )
-SELECT inbox_seq, epoch, queue, priority, going AND NOT early FROM e
+SELECT inbox_seq, epoch, queue, priority, going, worker FROM e
 """,
 )
 
@@ -136,8 +141,16 @@ def _signal_in_one(execution: uuid.UUID, name: str, text: str, now: dt.datetime)
     rows = _SIGNAL.rows(execution, name, text, now, due)
     if not rows:
         return None
-    seq, epoch, queue, priority, wakes = rows[0]
-    return Delivered(-int(seq or 0), int(epoch or 0), queue or "", int(priority or 0), wakes == "t")
+    seq, epoch, queue, priority, going, worker = rows[0]
+    wakes = going == "t" and (not worker or _carries(execution, worker))
+    return Delivered(-int(seq or 0), int(epoch or 0), queue or "", int(priority or 0), wakes)
+
+
+def _carries(execution: uuid.UUID, worker: str) -> bool:
+    """Whether the worker that has the execution runs a step of it, and will look at its inbox only then. One that
+    advances it looks when it writes what it has decided; to wake another would only take its decision from it."""
+    last = ExecutionStep.objects.filter(execution_id=execution).order_by("-seq").values_list("status", "worker").first()
+    return last == (StepStatus.RUNNING, worker)
 
 
 def _wake(execution: uuid.UUID, delivered: Delivered) -> None:

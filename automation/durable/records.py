@@ -139,6 +139,7 @@ class Decision:
     settled_order: int = 0  # its resolved_seq
     due: dt.datetime | None = None  # keep the execution due (null: its steps are)
     keeps: bool = False  # the visit carries on: the execution stays this worker's
+    unread: bool = False  # found when it is written: a message has come since, which is this visit's to read
     leaves_open: bool = False  # it ends with steps pending or running, which are cancelled
     # What most decisions do without; a decision that has any of it costs more to write.
     effects: Sequence[Effect] = ()  # rows of others that change in the same transaction

@@ -86,7 +86,8 @@ def _append(decision: Decision, worker: str, now: dt.datetime) -> bool:
     changes: dict[str, object] = {"recoveries": 0}
     if not decision.keeps:
         changes["worker"] = ""
-    if row.inbox_seq == decision.inbox_seq and not decision.keeps:
+    decision.unread = row.inbox_seq != decision.inbox_seq
+    if not decision.unread and not decision.keeps:
         changes["due"] = decision.due
     if ending is not None:
         changes |= {

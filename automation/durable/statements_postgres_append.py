@@ -35,7 +35,7 @@ held AS (
         completed_at = CASE WHEN l.status IS NULL THEN NULL ELSE $12::timestamptz END
     FROM locked l
     WHERE e.id = l.id {guard}
-    RETURNING e.id
+    RETURNING e.id, l.unread_none
 )"""
 _SETTLED = """
 settled AS (
@@ -120,7 +120,7 @@ def _append(settles: bool, seen: bool, cancels: bool, adds: bool, ended: bool) -
     if ended:
         parts.append(numbered(_ENDED, 12))
     form = "".join("-x"[part] for part in (settles, seen, cancels, adds, ended))
-    return Hot(f"append_{form}", "WITH " + ",".join(parts) + " SELECT id FROM held")  # noqa: S608  (constants only)
+    return Hot(f"append_{form}", "WITH " + ",".join(parts) + " SELECT id, unread_none FROM held")  # noqa: S608  (constants only)
 
 
 def append(decisions: Sequence[Decision], worker: str, now: dt.datetime) -> set[uuid.UUID]:
@@ -201,4 +201,7 @@ def append(decisions: Sequence[Decision], worker: str, now: dt.datetime) -> set[
             [step.completed_at for _, step in ended],
         ]
     statement = _append(bool(settled), bool(seen), bool(cancelled), bool(new), bool(ended))
-    return {uuid.UUID(id_) for (id_,) in statement.rows(*parameters)}
+    held = {uuid.UUID(id_): unread_none == "t" for id_, unread_none in statement.rows(*parameters)}
+    for decision in decisions:
+        decision.unread = not held.get(decision.execution_id, True)
+    return set(held)

@@ -81,6 +81,7 @@ class Visit:
         self.begun: set[tuple[uuid.UUID, int]] = set()
         self._unanswered: deque[tuple[Run, Decision]] = deque()
         self._errands: deque[tuple[uuid.UUID, int]] = deque()
+        self._unread: list[tuple[Run, Decision]] = []
         if not clock.synchronized_within(CLOCK_SECONDS):
             leases.synchronize_clock()
 
@@ -187,8 +188,12 @@ class Visit:
         return decision
 
     def _go_on(self) -> None:
-        """What is left to do after the writes: answers that code waits for, and messages to other executions."""
-        while self._unanswered or self._errands:
+        """What is left to do after the writes: answers that code waits for, messages to other executions, and messages
+        that came while this visit decided."""
+        while self._unanswered or self._errands or self._unread:
+            if not self._unanswered and self._unread:
+                self._read_on()
+                continue
             if not self._unanswered:
                 execution, seq = self._errands.popleft()
                 if errands.run(execution, seq):
@@ -201,6 +206,15 @@ class Visit:
                 if isinstance(error, DatabaseError | InterfaceError):
                     raise
                 self._park(run.execution, run, error)
+
+    def _read_on(self) -> None:
+        """Read what came while this visit decided: its sender saw that somebody was at it, and woke nobody."""
+        unread, self._unread = self._unread, []
+        if self.out_of_time():
+            for run, _ in unread:
+                _have_read(run)
+        else:
+            self._advance([(run.execution_id, run.execution.epoch) for run, _ in unread])
 
     def _append(self, decisions: Sequence[Decision], now: dt.datetime) -> set[uuid.UUID]:
         """Write decisions: in one statement, but for those that change rows of others."""
@@ -235,12 +249,17 @@ class Visit:
         for run, decision in decided:
             if decision.execution_id in held and decision.ending is None:
                 self._send(decision, now)
+                if decision.unread:
+                    self._unread.append((run, decision))
                 if decision.unfinished and decision.keeps:
                     self._unanswered.append((run, decision))
                 elif decision.unfinished:
                     run.close()
                     canvas.visit([(run.execution_id, None)], run.execution.queue)
-                elif _is_near(decision, now) and not run.stands_back:
+                elif run.stands_back and any(step.completed_at is not None for step in decision.new):
+                    run.close()  # what it stood back for has been run
+                    canvas.visit([(run.execution_id, None)], run.execution.queue)
+                elif (decision.unread or _is_near(decision, now)) and not run.stands_back:
                     _keep(run)
                 else:
                     run.close()
@@ -302,6 +321,8 @@ class Visit:
         else:
             held = self.statements.begin(execution.id, execution.epoch, execution.inbox_seq, step, self.worker, now)
         if held:
+            if decision.unread:
+                _have_read(run)
             self._carry(run, step, now)
         else:
             run.close()
@@ -351,6 +372,8 @@ class Visit:
                 run.close()
                 self._settle_and_wake(execution.id, outcome)
                 return
+            if decision.unread:
+                _have_read(run)
             step = following
 
     def _follow_settled(self, run: Run, decision: Decision, following: NewStep | None, now: dt.datetime) -> bool:
@@ -360,6 +383,8 @@ class Visit:
         else:
             following.status, decision.keeps = "running", True
             held = bool(self._append([decision], now))
+            if held and decision.unread:
+                _have_read(run)
         if not held:
             run.close()
             self._advance([(run.execution_id, None)])
@@ -436,7 +461,7 @@ class Visit:
     def _holding(self) -> Iterator[None]:
         try:
             yield
-            if self._unanswered or self._errands:
+            if self._unanswered or self._errands or self._unread:
                 self._go_on()
         except BaseException as error:
             for waiting, _ in self._unanswered:
@@ -487,6 +512,11 @@ def _cached(row: ExecutionRecord) -> Run | None:
         run.close()  # somebody took the execution over in between: this run does not know what it decided
         return None
     return run
+
+
+def _have_read(run: Run) -> None:
+    """Have somebody else read the messages that came for an execution while this visit was at it."""
+    canvas.visit([(run.execution_id, run.execution.epoch)], run.execution.queue, priority=run.execution.priority)
 
 
 def _is_near(decision: Decision, now: dt.datetime) -> bool:

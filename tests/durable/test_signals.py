@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from automation import clock
-from automation.durable import control, inbox, payloads, registry, workflow
+from automation.durable import control, hooks, inbox, payloads, registry, workflow
 from automation.durable.common import RawValue
 from automation.durable.exceptions import ApplicationError
 from automation.errors import Conflict
@@ -140,6 +140,59 @@ def test_it_keeps_the_order_of_the_inbox_whatever_the_senders_clocks_say(carrier
     send(execution, "stop")
     carrier.finish(execution)
     assert result(execution) == ["run", 0, 1, 2]
+
+
+def test_what_comes_while_a_worker_decides_is_read_by_it(carrier: Carrier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To wake another one would only take its decision from it."""
+    execution = carrier.start("signals_collector")
+    carrier.drain()
+    left = iter(range(1, 40))
+    point = carrier.point
+
+    def signal_before_append(name: str) -> None:
+        if name == "before append" and (number := next(left, None)) is not None:
+            send(execution, "add", number)
+        point(name)
+
+    monkeypatch.setattr(carrier, "point", signal_before_append)
+    published = len(carrier.published)
+    send(execution, "add", 0)
+    carrier.deliver_one()
+    assert len(carrier.published) == published + 1
+    assert not ExecutionStep.objects.filter(execution_id=execution, resolved_seq=None).exists()
+    monkeypatch.undo()
+    send(execution, "stop")
+    carrier.finish(execution)
+    assert result(execution) == ["run", *range(40)]
+
+
+def test_what_comes_while_a_worker_runs_a_step_wakes_another(carrier: Carrier) -> None:
+    seen: list[str] = []
+
+    @snippet
+    async def working(_data: Any) -> list[Any]:
+        got: list[Any] = []
+        workflow.set_signal_handler("add", got.append)
+        await call("echo", 1)
+        return got
+
+    def during(name: str, execution: uuid.UUID, seq: int, run: Any) -> Any:
+        send(execution, "add", "meanwhile")
+        carrier.deliver_one()
+        seen.extend(
+            ExecutionStep.objects.filter(execution_id=execution, seq=-1, resolved_seq=1).values_list("name", flat=True)
+        )
+        return run()
+
+    before = hooks.step_hook()
+    hooks.on_step(during)
+    try:
+        execution = begun(carrier, working)
+    finally:
+        hooks.on_step(before)
+    carrier.finish(execution)
+    assert seen == ["add"]
+    assert result(execution) == ["meanwhile"]
 
 
 def test_async_handlers_run_as_tasks_and_survive_restarts(carrier: Carrier) -> None:
