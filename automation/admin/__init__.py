@@ -2,9 +2,9 @@
 
 from django.contrib import admin
 
-from automation.admin import bookings, executions, notifications, operations, outside, users, workflows
+from automation.admin import bookings, executions, notifications, operations, outside, trials, users, workflows
 
-__all__ = ["bookings", "executions", "notifications", "operations", "outside", "users", "workflows"]
+__all__ = ["bookings", "executions", "notifications", "operations", "trials", "outside", "users", "workflows"]
 
 admin.site.site_header = "Weir"
 admin.site.site_title = "Weir"

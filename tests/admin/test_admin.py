@@ -21,6 +21,8 @@ from automation.models import (
     Booking,
     BookingAuditLog,
     BookingEvent,
+    BulkTest,
+    BulkTestResult,
     Channel,
     Destination,
     EventType,
@@ -42,6 +44,7 @@ from automation.models import (
     WorkerHeartbeat,
     Workflow,
     WorkflowAction,
+    WorkflowDraft,
     WorkflowExecution,
     WorkflowTemplate,
     WorkflowVersion,
@@ -63,8 +66,11 @@ READ_ONLY = (
     WorkerHeartbeat,
     Workflow,
     WorkflowAction,
+    WorkflowDraft,
     WorkflowExecution,
     WorkflowVersion,
+    BulkTest,
+    BulkTestResult,
 )
 EDITABLE = (Booking, EventType, InboundSource, NotificationPreference, User, WorkflowTemplate)
 
@@ -111,6 +117,9 @@ def rows(db: None) -> dict[type[Model], Model]:
         InboundEvent.objects.create(source=source, external_id="e", type="PING", payload="{}"),
         InboundBooking.objects.create(source=source, external_id="uid", booking=booking),
         WorkflowTemplate.objects.create(name="Reminder", category=TemplateCategory.REMINDER),
+        WorkflowDraft.objects.create(workflow=workflow, content={"webhook_secret_encrypted": "x"}, base_version=1),
+        (test := BulkTest.objects.create(organizer=owner, workflow_ids=[], booking_ids=[], total=1)),
+        BulkTestResult.objects.create(bulk_test=test, position=0, workflow_id=workflow.pk, passed=True, result={}),
     ]
     return {type(row): row for row in made}
 
