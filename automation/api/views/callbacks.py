@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import RawPostDataException
-from drf_spectacular.utils import OpenApiResponse, OpenApiTypes, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -34,7 +34,6 @@ class CallbackView(APIView):
         request={"application/json": {}, "application/x-www-form-urlencoded": {"type": "object"}},
         responses={
             204: OpenApiResponse(description="Taken in; the same for messages that are not ours."),
-            401: OpenApiResponse(OpenApiTypes.OBJECT, description="The signature is missing, wrong or too old."),
         },
     )
     def post(self, request: Request, provider: str, *args: Any, **kwargs: Any) -> Response:
