@@ -8,12 +8,15 @@ from __future__ import annotations
 import datetime as dt
 
 from automation.durable import workflow
+from automation.durable.common import RetryPolicy
 
 DEFINITION = "bulk_test"
 ACTIVITY = "try_workflows"
 CHUNK = 25
 """Pairs of a workflow and a booking that one step tries."""
-LIMIT = dt.timedelta(minutes=5)
+LIMIT = dt.timedelta(minutes=15)
+RETRY = RetryPolicy(maximum_attempts=10)
+"""An attempt goes on where the one before it was cut short."""
 
 
 @workflow.defn(name=DEFINITION)
@@ -31,6 +34,7 @@ class BulkTestWorkflow:
                     first,
                     min(first + CHUNK, total),
                     start_to_close_timeout=LIMIT,
+                    retry_policy=RETRY,
                     summary=f"{first + 1} to {min(first + CHUNK, total)} of {total}",
                 )
                 for first in range(0, total, CHUNK)

@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 20
 """Pairs that are answered in the request itself."""
 MAX_PAIRS = 20_000
+SAVED_AT_ONCE = 5
+"""Results that are written together."""
 KEEP = dt.timedelta(days=30)
 
 
@@ -78,7 +80,8 @@ def start(
         total=pairs,
     )
     if pairs <= AT_ONCE:
-        return Finished(test_type, _try(test, range(pairs)))
+        found = _Pairs(test, range(pairs))
+        return Finished(test_type, [found.tried(position) for position in range(pairs)])
     with transaction.atomic():
         test.save()
         (test.execution_id,) = starts.start_many(
@@ -98,10 +101,13 @@ def run_chunk(bulk_test_id: str, first: int, last: int) -> int:
     if test is None:
         return 0  # deleted meanwhile: nobody waits for it
     done = set(test.results.filter(position__gte=first, position__lt=last).values_list("position", flat=True))
-    results = _try(test, [position for position in range(first, last) if position not in done])
-    # Two attempts at once: the first one's rows stand.
-    BulkTestResult.objects.bulk_create(results, ignore_conflicts=True)
-    return len(results)
+    left = [position for position in range(first, last) if position not in done]
+    pairs = _Pairs(test, left)
+    for start in range(0, len(left), SAVED_AT_ONCE):
+        results = [pairs.tried(position) for position in left[start : start + SAVED_AT_ONCE]]
+        # Two attempts at once: the first one's rows stand. An attempt that is cut short has not tried for nothing.
+        BulkTestResult.objects.bulk_create(results, ignore_conflicts=True)
+    return len(left)
 
 
 def with_progress(rows: QuerySet[BulkTest]) -> QuerySet[BulkTest]:
@@ -171,43 +177,38 @@ def _refuse_unknown(name: str, wanted: Sequence[UUID], there: set[UUID]) -> None
         raise InvalidInput("Not everything that is to be tested is there.", problems)
 
 
-def _try(test: BulkTest, positions: Sequence[int]) -> list[BulkTestResult]:
-    """Try these pairs; a number of queries for each workflow among them, and one for the bookings."""
-    width = max(1, len(test.booking_ids))
-    workflow_ids = {test.workflow_ids[position // width] for position in positions}
-    workflows = {str(row.pk): row for row in Workflow.objects.filter(pk__in=workflow_ids).select_related("organizer")}
-    subjects = {id_: trials.subject_of(row, draft=test.draft) for id_, row in workflows.items()}
-    booking_ids = {test.booking_ids[position % width] for position in positions} if test.booking_ids else set()
-    bookings = {
-        str(row.pk): row for row in Booking.objects.filter(pk__in=booking_ids).select_related("event_type", "organizer")
-    }
-    results = []
-    for position in positions:
-        workflow_id = test.workflow_ids[position // width]
-        booking_id = test.booking_ids[position % width] if test.booking_ids else None
-        booking = bookings.get(booking_id) if booking_id is not None else None
-        results.append(_result(test, position, workflow_id, subjects.get(workflow_id), booking_id, booking))
-    return results
+class _Pairs:
+    """What these pairs of a test are about, read in a number of queries for each workflow and one for the bookings."""
 
+    def __init__(self, test: BulkTest, positions: Sequence[int]) -> None:
+        self._test = test
+        self._width = max(1, len(test.booking_ids))
+        workflow_ids = {self._workflow_id(position) for position in positions}
+        workflows = Workflow.objects.filter(pk__in=workflow_ids).select_related("organizer")
+        self._subjects = {str(row.pk): trials.subject_of(row, draft=test.draft) for row in workflows}
+        booking_ids = {self._booking_id(position) for position in positions} - {None}
+        bookings = Booking.objects.filter(pk__in=booking_ids).select_related("event_type", "organizer")
+        self._bookings: dict[str | None, Booking] = {str(row.pk): row for row in bookings}
 
-def _result(
-    test: BulkTest,
-    position: int,
-    workflow_id: str,
-    subject: Subject | None,
-    booking_id: str | None,
-    booking: Booking | None,
-) -> BulkTestResult:
-    passed, result = _outcome(subject, booking_id, booking)
-    return BulkTestResult(
-        bulk_test=test,
-        position=position,
-        workflow_id=UUID(workflow_id),
-        workflow_name="" if subject is None else subject.workflow.name,
-        booking_id=UUID(booking_id) if booking_id else None,
-        passed=passed,
-        result=result,
-    )
+    def tried(self, position: int) -> BulkTestResult:
+        workflow_id, booking_id = self._workflow_id(position), self._booking_id(position)
+        subject = self._subjects.get(workflow_id)
+        passed, result = _outcome(subject, booking_id, self._bookings.get(booking_id))
+        return BulkTestResult(
+            bulk_test=self._test,
+            position=position,
+            workflow_id=UUID(workflow_id),
+            workflow_name="" if subject is None else subject.workflow.name,
+            booking_id=UUID(booking_id) if booking_id else None,
+            passed=passed,
+            result=result,
+        )
+
+    def _workflow_id(self, position: int) -> str:
+        return str(self._test.workflow_ids[position // self._width])
+
+    def _booking_id(self, position: int) -> str | None:
+        return str(self._test.booking_ids[position % self._width]) if self._test.booking_ids else None
 
 
 def _outcome(subject: Subject | None, booking_id: str | None, booking: Booking | None) -> tuple[bool, dict[str, Any]]:

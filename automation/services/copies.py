@@ -6,9 +6,10 @@ from typing import Any
 
 from automation.models import EventType, User, Workflow
 from automation.services import publishing, workflows
+from automation.services.portability import free_name
 from automation.services.versions import ACTION_FIELDS, WORKFLOW_FIELDS
 
-MAX_NAME = 200
+MAX_NAME = 190
 
 
 def duplicate(
@@ -19,7 +20,8 @@ def duplicate(
     `Reminder (copy)`. Raises InvalidInput where the name is taken, or the draft cannot run."""
     content = publishing.content_of(workflow, draft=draft)
     fields: dict[str, Any] = {field: content[field] for field in WORKFLOW_FIELDS}
-    fields["name"] = name or free_name(workflow.organizer_id, str(content["name"]))
+    fields["name"] = name or free_name(workflow.organizer, f"{str(content['name'])[:MAX_NAME]} (copy)")
+    fields["tags"] = list(workflow.tags)
     fields["event_types"] = list(
         EventType.objects.filter(organizer=workflow.organizer_id, pk__in=content["event_types"])
     )
@@ -27,15 +29,3 @@ def duplicate(
         {field: action[field] for field in ACTION_FIELDS if field in action} for action in content["actions"]
     ]
     return workflows.create(workflow.organizer, by=by, is_active=is_active, **fields)
-
-
-def free_name(organizer_id: int, name: str) -> str:
-    """`name (copy)`, `name (copy 2)` and so on: the first that the organizer has not."""
-    base = name[: MAX_NAME - 20]
-    taken = set(
-        Workflow.objects.filter(organizer_id=organizer_id, name__startswith=base).values_list("name", flat=True)
-    )
-    number = 1
-    while (candidate := f"{base} (copy)" if number == 1 else f"{base} (copy {number})") in taken:
-        number += 1
-    return candidate

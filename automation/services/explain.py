@@ -73,6 +73,7 @@ def explain(booking: Booking) -> dict[str, Any]:
     rows = list(
         WorkflowExecution.objects.filter(booking=booking, workflow__isnull=False)
         .select_related("version")
+        .defer("input", "result", "failure")
         .order_by("-id")[:MAX_EXECUTIONS]
     )
     logs = executions.execution_logs(rows)

@@ -123,10 +123,10 @@ def _compare(id_: uuid.UUID, name: str, runs: Runs, before: Runs) -> Iterable[Pr
 
 
 def runs_between(start: dt.datetime, end: dt.datetime) -> dict[uuid.UUID, Runs]:
-    """The runs that completed or failed in [start, end), by workflow."""
+    """The runs that completed or failed in [start, end), by workflow; not those of a version that was only tried."""
     ended = WorkflowExecution.objects.filter(
         workflow__isnull=False, completed_at__gte=start, completed_at__lt=end, status__in=_ENDED_BY_ITSELF
-    )
+    ).exclude(version__isnull=False, version__number=None)
     failed = Count("id", filter=~Q(status=ExecutionStatus.COMPLETED))
     found = {
         row["workflow_id"]: Runs(row["total"], row["failed"])

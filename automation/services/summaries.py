@@ -28,6 +28,7 @@ def execution_summary(workflow: Workflow, days: int = 30) -> dict[str, Any]:
     known of is None, and never 0."""
     since = clock.now() - dt.timedelta(days=days)
     rows = WorkflowExecution.objects.filter(workflow=workflow, created_at__gte=since)
+    rows = rows.exclude(version__isnull=False, version__number=None)  # a version that was only tried
     counts: dict[str, int] = dict(rows.order_by().values_list("status").annotate(Count("id")))
     succeeded = counts.get(ExecutionStatus.COMPLETED, 0)
     failed = sum(counts.get(status, 0) for status in _FAILED)

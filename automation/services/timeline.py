@@ -75,6 +75,7 @@ def timeline(booking: Booking) -> list[Entry]:
     executions = list(
         WorkflowExecution.objects.filter(booking=booking, workflow__isnull=False)
         .select_related("workflow", "version")
+        .defer("input", "result", "failure")
         .order_by("-id")[:MAX_ENTRIES]
     )
     messages = NotificationLog.objects.filter(execution__in=[row.pk for row in executions]).order_by("-id")
@@ -133,8 +134,9 @@ def is_planned(execution: WorkflowExecution) -> bool:
 def _set_time(booking: Booking, execution_id: UUID, at: dt.datetime, by: str, action: str) -> None:
     with transaction.atomic():
         execution = _locked(booking, execution_id)
-        if execution.trigger == Trigger.BEFORE_MEETING and at >= booking.start_time:
-            start = booking.start_time.isoformat()
+        meeting = Booking.objects.get(pk=booking.pk)  # as it is under the lock: it may have been moved meanwhile
+        if execution.trigger == Trigger.BEFORE_MEETING and at >= meeting.start_time:
+            start = meeting.start_time.isoformat()
             raise InvalidInput("It cannot run then.", {"at": [f"It runs before the meeting, which starts at {start}."]})
         if execution.booking_sequence is None:
             raise Conflict("It was started by hand, and runs as soon as there is a worker.")

@@ -181,6 +181,9 @@ def start_live(
                 )
             ]
         )
+        if not live:
+            # What never was the workflow's content says nothing about how the workflow does.
+            WorkflowExecution.objects.filter(pk=id_).update(counted=True)
     return WorkflowExecution.objects.select_related("workflow", "version").get(pk=id_)
 
 

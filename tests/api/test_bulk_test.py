@@ -215,7 +215,7 @@ def test_it_is_its_starters_alone(
 def test_it_takes_no_more_queries_for_more(api: APIClient, owner: User, event_type: EventType) -> None:
     many(owner, event_type)
     counts = []
-    for chunk in ((0, 1), (1, 15)):
+    for chunk in ((0, 1), (1, 6)):
         id_ = BulkTest.objects.create(
             organizer=owner,
             test_type="real_data",

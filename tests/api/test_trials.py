@@ -12,6 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from automation import clock
 from automation.models import (
     Booking,
     BookingAuditLog,
@@ -25,7 +26,7 @@ from automation.models import (
     WorkflowVersion,
 )
 from automation.providers.sms.memory import outbox as texts
-from automation.services import workflows
+from automation.services import monitoring, statistics, workflows
 from project.celery import app
 from tests.api.conftest import NOBODY, booking_of, problem_of
 from tests.support.mail import SmtpServer
@@ -334,8 +335,11 @@ def test_a_live_test_to_oneself_reaches_nobody_else(
     booking.refresh_from_db()
     assert booking.meeting_id == ""
     assert list(WorkflowVersion.objects.filter(number=None)) == [execution.version]
+    statistics.roll_up_all()
+    monitored = monitoring.runs_between(execution.created_at, clock.now())
+    assert monitored == {}, "a version that was only tried does not count"
     workflow.refresh_from_db()
-    assert workflow.version == 1
+    assert (workflow.version, workflow.total_executions) == (1, 0)
 
 
 @pytest.mark.django_db(transaction=True)

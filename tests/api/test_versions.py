@@ -244,6 +244,7 @@ def test_it_rolls_back(api: APIClient, made: Workflow) -> None:
     first, last = (WorkflowVersion.objects.get(number=number).snapshot for number in (1, 3))
     assert first == last
     assert api.post(url(made, "versions/3/roll-back/")).json()["version"]["number"] == 3
+    problem_of(api.post(url(made, "versions/1/roll-back/"), HTTP_IF_MATCH='W/"1-1"'), 412)
     problem_of(api.post(url(made, "versions/9/roll-back/")), 404)
 
 
@@ -279,14 +280,15 @@ def test_versions_that_were_only_tried_are_forgotten_with_their_executions(made:
 
 def test_it_duplicates(api: APIClient, made: Workflow, event_type: EventType) -> None:
     made.event_types.add(event_type)
+    Workflow.objects.update(tags=["vip"])
     names = []
     for _ in range(2):
         response = api.post(url(made, "duplicate/"), {})
         assert response.status_code == 201, response.content
         names.append(response.json()["name"])
-    assert names == ["W (copy)", "W (copy 2)"]
+    assert names == ["W (copy)", "W (copy) (2)"]
     copy = Workflow.objects.get(name="W (copy)")
-    assert (copy.is_active, copy.version, copy.organizer) == (False, 1, made.organizer)
+    assert (copy.is_active, copy.version, copy.organizer, copy.tags) == (False, 1, made.organizer, ["vip"])
     assert list(copy.event_types.all()) == [event_type]
     assert [action.name for action in copy.actions.all()] == ["Mail", "Hook"]
     originals = dict(made.actions.values_list("name", "webhook_secret_encrypted"))

@@ -136,15 +136,21 @@ class PublishView(OneWorkflowView):
 class RollBackView(OneWorkflowView):
     """Back to an earlier version."""
 
+    checks_if_match = True
+
     @extend_schema(
         operation_id="workflows_roll_back",
         summary="Make an earlier version live again",
         request=None,
         responses=PublicationSerializer,
+        parameters=[IF_MATCH],
     )
     def post(self, request: Request, *args: Any, number: int, **kwargs: Any) -> Response:
         """As a new version; secrets stay as they are now. A draft stays too."""
-        found = publishing.roll_back(self.get_object(), number, by=caller(request))
+        with transaction.atomic():
+            workflow = self.find(self.get_queryset().select_for_update(of=("self",)))
+            etags.check(request, workflow)
+            found = publishing.roll_back(workflow, number, by=caller(request))
         return publication(found, self.get_serializer_context())
 
 
