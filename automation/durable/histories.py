@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from automation.durable import payloads, records
 from automation.durable.records import ExecutionRecord, StepRecord
-from automation.models import ExecutionStep, StepKind, WorkflowExecution
+from automation.models import ExecutionStep, StepKind, StepStatus, WorkflowExecution
 
 Record = TypeVar("Record", ExecutionRecord, StepRecord)
 
@@ -72,7 +72,12 @@ def export(row: WorkflowExecution) -> WorkflowHistory:
 
 
 def _event(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _plain(name, value) for name, value in values.items()}
+    return {name: value if _is_word(name, values) else _plain(name, value) for name, value in values.items()}
+
+
+def _is_word(name: str, values: Mapping[str, Any]) -> bool:
+    """Whether a column of texts holds a word of the engine's: a failed step keeps in its output why it was given up."""
+    return name == "output" and values.get("status") != StepStatus.COMPLETED
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -95,10 +100,11 @@ def _record(cls: type[Record], event: Mapping[str, Any]) -> Record:
 
 def _read(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in event.items():
-        if name in _TEXTS:
+        if _is_word(name, event):
+            yield name, value or ""
+        elif name in _TEXTS:
             # A result of None is written as "null"; empty is what was never written.
-            unwritten = value is None and (name != "output" or event.get("status") != "completed")
-            yield name, "" if unwritten else payloads.encode(value)
+            yield name, "" if value is None and name != "output" else payloads.encode(value)
         elif name in _IDS and value is not None:
             yield name, uuid.UUID(value)
         elif name in _TIMES and value is not None:

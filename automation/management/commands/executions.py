@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.core.management.base import CommandError, CommandParser
 
-from automation.durable import control
+from automation.durable import control, histories
 from automation.errors import WeirError
 from automation.management.base import Formatter, OperatorCommand, positive
 from automation.models import ExecutionStatus
@@ -64,7 +64,10 @@ class Command(OperatorCommand):
         listing.add_argument("--paused", action="store_true", help="paused ones only")
         listing.add_argument("--limit", type=positive, default=20, metavar="N", help="so many at most (20)")
         for name, text in (("show", "show one execution"), ("history", "show its steps, in order")):
-            command(name, text, f"{name} 01a1fc26-c8dd-7ca8-a0c2-9e6e06d162a3").add_argument("id", metavar="ID")
+            looking = command(name, text, f"{name} 01a1fc26-c8dd-7ca8-a0c2-9e6e06d162a3")
+            looking.add_argument("id", metavar="ID")
+            if name == "history":
+                looking.add_argument("--record", action="store_true", help="print what a Replayer takes")
         for name, (_, _, text) in STEERING.items():
             steering = command(name, text, f"{name} order-4711")
             steering.add_argument("ids", nargs="+", metavar="ID")
@@ -107,7 +110,11 @@ class Command(OperatorCommand):
                 self.say(f"{name:<14} {shown}")
 
     def _history(self, options: Mapping[str, Any]) -> None:
-        found = inspection.history(running.find(options["id"]))
+        row = running.find(options["id"])
+        if options["record"]:
+            self.say(histories.export(row).to_json())
+            return
+        found = inspection.history(row)
         if options["as_json"]:
             self.say_json(found)
             return
