@@ -105,7 +105,8 @@ def _rotate_workflows(total: Rotation, dry_run: bool, batch: int) -> None:
                 (WorkflowDraft, "content"),
             )
             for model, name in documents:
-                for row in QuerySet(model).filter(workflow=workflow):
+                rows: QuerySet[Any] = QuerySet(model).filter(workflow=workflow)
+                for row in rows:
                     document = getattr(row, name)
                     changed = _renewed(document, total, f"{model._meta.label} {row.pk}", memo)
                     if changed != document and not dry_run:
