@@ -186,7 +186,7 @@ class _Pairs:
         workflow_ids = {self._workflow_id(position) for position in positions}
         workflows = Workflow.objects.filter(pk__in=workflow_ids).select_related("organizer")
         self._subjects = {str(row.pk): trials.subject_of(row, draft=test.draft) for row in workflows}
-        booking_ids = {self._booking_id(position) for position in positions} - {None}
+        booking_ids = {id_ for position in positions if (id_ := self._booking_id(position)) is not None}
         bookings = Booking.objects.filter(pk__in=booking_ids).select_related("event_type", "organizer")
         self._bookings: dict[str | None, Booking] = {str(row.pk): row for row in bookings}
 

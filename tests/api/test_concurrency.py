@@ -63,3 +63,19 @@ def test_event_types_of_one_name_get_slugs_of_their_own() -> None:
     assert _all_at_once(owner, "post", "/api/v1/event-types/", bodies) == [201] * EDITORS
     slugs = set(owner.event_types.values_list("slug", flat=True))
     assert slugs == {"call", "call-2", "call-3", "call-4"}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="threads share SQLite's test database in memory")
+def test_of_edits_of_one_draft_one_wins_and_it_is_published_once() -> None:
+    owner = user_of("ada@example.com")
+    workflow = workflow_of(owner)
+    url = f"/api/v1/workflows/{workflow.pk}/"
+    read = client_of(owner).get(f"{url}draft/")["ETag"]
+    bodies: list[dict[str, object]] = [{"delay_minutes": number + 1} for number in range(EDITORS)]
+    # The first draft publishes what the rows say, which is a version of its own: all but one meet another ETag.
+    assert _all_at_once(owner, "patch", f"{url}draft/", bodies, HTTP_IF_MATCH=read) == [200] + [412] * (EDITORS - 1)
+    published = _all_at_once(owner, "post", f"{url}publish/", [{}] * EDITORS)
+    assert published == [200] + [409] * (EDITORS - 1)
+    workflow.refresh_from_db()
+    assert list(workflow.versions.order_by("number").values_list("number", flat=True)) == [1, 2, 3]
