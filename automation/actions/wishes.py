@@ -72,7 +72,7 @@ def _objection(preference: NotificationPreference, invocation: Invocation) -> Ob
     start = invocation.booking.start_time
     if invocation.trigger == Trigger.BEFORE_MEETING and until >= start:
         return Objection(f"The quiet hours of {preference.recipient} last until after the meeting has begun.")
-    return Objection(f"{preference.recipient} has quiet hours until {until:%H:%M}.", until)
+    return Objection(f"{preference.recipient} has quiet hours until {until:%H:%M}.", until.astimezone(UTC))
 
 
 def quiet_until(preference: NotificationPreference, now: datetime) -> datetime | None:
