@@ -67,6 +67,11 @@ def domain_of(place: str) -> str:
     return max(around, key=lambda config: len(config.name)).label if around else place.split(".", maxsplit=1)[0]
 
 
+def queue_of(definition: WorkflowDefinition) -> str:
+    """Where a workflow runs unless somebody says otherwise: on its domain's queue."""
+    return queues.of_domain(domain_of(definition.place))
+
+
 def entries(domain: str = "") -> list[Entry]:
     """Every definition, by domain, kind (workflows first) and name; of one domain, where it is named (plurals are
     fine). Raises InvalidInput for a domain that there is not."""

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import Count, Q, QuerySet
 
 from automation import clock
-from automation.durable import failures, payloads
+from automation.durable import failures, histories, payloads
 from automation.errors import InvalidInput
 from automation.models import ExecutionStatus, ExecutionStep, StepStatus, WorkflowExecution
 from automation.services import catalogue, queues
@@ -103,7 +103,7 @@ def details(row: WorkflowExecution) -> dict[str, Any]:
 def history(row: WorkflowExecution) -> list[dict[str, Any]]:
     """Its steps, in the order in which its code asked for them; what came from outside has negative numbers, and comes
     first. `order` is that in which their outcomes were seen."""
-    return [_step(step) for step in ExecutionStep.objects.filter(execution=row).order_by("seq")]
+    return [_step(step) for step in histories.steps_of(row.id)]
 
 
 def _step(step: ExecutionStep) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def test_an_id_of_ones_own_means_the_open_one(run: Run, carrier: Carrier) -> Non
         (("list", "--since", "yesterday"), "'yesterday' is no time: expected 90m, 2h, 7d or 2027-03-01T09:30"),
         (("list", "--domain", "bokings"), "there is no domain named 'bokings'; did you mean 'booking'?"),
         (("show", "nobody"), "there is no execution 'nobody'"),
-        (("signal", "x"), "invalid choice: 'signal'"),
+        (("poke", "x"), "invalid choice: 'poke'"),
     ],
 )
 def test_what_there_is_not_is_refused(words: tuple[str, ...], said: str, run: Run, db: None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -9,29 +10,37 @@ from uuid import UUID
 
 from django.core.management.base import CommandError, CommandParser
 
-from automation.durable import control, histories
+from automation.durable import histories
 from automation.errors import WeirError
 from automation.management.base import Formatter, OperatorCommand, positive
 from automation.models import ExecutionStatus
 from automation.services import inspection, running
+from automation.services import steering as service
 
 Steer = Callable[[UUID, str], object]
 
 
-def _plainly(function: Callable[[UUID], None]) -> Steer:
+def _plainly(function: Callable[[UUID], object]) -> Steer:
     return lambda execution, _reason: function(execution)
 
 
 # What each says of an execution afterwards, what it does, and its help.
 STEERING: Mapping[str, tuple[str, Steer, str]] = {
-    "cancel": ("asked to end", control.cancel, "ask the workflow to end; its code may clean up"),
-    "terminate": ("terminated", control.terminate, "end it at once; its code is not asked"),
-    "pause": ("paused", _plainly(control.pause), "start nothing new; what runs finishes"),
-    "resume": ("resumed", _plainly(control.resume), "let a paused execution go on"),
-    "retry": ("retried", _plainly(control.retry), "run a failed one again from its failed steps; a parked one goes on"),
-    "redrive": ("re-driven", _plainly(control.redrive), "bring a dead letter back"),
+    "cancel": ("asked to end", service.cancel, "ask the workflow to end; its code may clean up"),
+    "terminate": ("terminated", service.terminate, "end it at once; its code is not asked"),
+    "pause": ("paused", _plainly(service.pause), "start nothing new; what runs finishes"),
+    "resume": ("resumed", _plainly(service.resume), "let a paused execution go on"),
+    "retry": ("retried", _plainly(service.retry), "run a failed one again from its failed steps; a parked one goes on"),
+    "redrive": ("re-driven", _plainly(service.redrive), "bring a dead letter back"),
 }
 WITH_REASON = ("cancel", "terminate")
+
+# Its name, its help, and an example.
+SENDING = (
+    ("signal", "send it a signal", "approve true"),
+    ("query", "ask its code about its state; nothing is changed", "status"),
+    ("update", "send it an update, and wait for what it comes to", "set-priority 3"),
+)
 
 
 class Command(OperatorCommand):
@@ -40,6 +49,9 @@ class Command(OperatorCommand):
         "executions list --status failed dead_letter --since 24h",
         "executions history order-4711 --json",
         'executions cancel order-4711 --reason "the customer asked"',
+        "executions signal order-4711 approve true",
+        "executions query order-4711 status",
+        "executions restart order-4711 --from-step 3",
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -74,8 +86,27 @@ class Command(OperatorCommand):
             if name in WITH_REASON:
                 steering.add_argument("--reason", default="", help="why: it is kept with the execution")
 
+        for name, text, example in SENDING:
+            sending = command(name, text, f"{name} order-4711 {example}")
+            sending.add_argument("id", metavar="ID")
+            sending.add_argument("name", metavar="NAME", help=f"of the {name}")
+            sending.add_argument("values", nargs="*", metavar="ARG", help="in order; JSON, or else plain text")
+            if name == "update":
+                sending.add_argument(
+                    "--update-id", default="", metavar="U", help="makes it one, however often it is sent"
+                )
+                sending.add_argument("--wait", type=float, default=service.UPDATE_WAIT, metavar="S",
+                                     help=f"wait so many seconds ({service.UPDATE_WAIT:g})")  # fmt: skip
+        restart = command("restart", "start anew, with a copy of its first steps", "restart order-4711 --from-step 3")
+        restart.add_argument("id", metavar="ID")
+        restart.add_argument("--from-step", type=positive, metavar="N", help="copy the steps before this one (none)")
+        restart.add_argument("--input", metavar="JSON", help="other arguments: a list in order, or an object by name")
+
     def handle(self, *args: Any, **options: Any) -> None:
-        handlers = {"list": self._list, "show": self._show, "history": self._history}
+        handlers = {
+            **{"list": self._list, "show": self._show, "history": self._history},
+            **{"signal": self._signal, "query": self._query, "update": self._update, "restart": self._restart},
+        }
         handlers.get(options["what"], partial(self._steer, options["what"]))(options)
 
     def _list(self, options: Mapping[str, Any]) -> None:
@@ -133,6 +164,39 @@ class Command(OperatorCommand):
         ]
         self.say_table(("seq", "order", "kind", "name", "status", "attempts", "ended or due", "outcome"), rows)
 
+    def _signal(self, options: Mapping[str, Any]) -> None:
+        service.signal(running.find(options["id"]).id, options["name"], _values(options))
+        if options["as_json"]:
+            self.say_json({"id": options["id"], "signal": options["name"], "sent": True})
+        else:
+            self.say(f"{options['id']} has the signal {options['name']}")
+
+    def _query(self, options: Mapping[str, Any]) -> None:
+        self.say_json(service.query(running.find(options["id"]).id, options["name"], _values(options)))
+
+    def _update(self, options: Mapping[str, Any]) -> None:
+        execution, update_id, wait = running.find(options["id"]).id, options["update_id"], options["wait"]
+        found = service.update(execution, options["name"], _values(options), update_id=update_id, wait=wait)
+        if options["as_json"]:
+            self.say_json({"id": found.id, "stage": found.stage, "result": found.result})
+        elif found.stage == "completed":
+            self.say_json(found.result)
+        else:
+            raise CommandError(f"the update is {found.stage}, not completed; to wait on: --update-id {found.id}")
+
+    def _restart(self, options: Mapping[str, Any]) -> None:
+        value = _input(options["input"])
+        new = service.restart(
+            running.find(options["id"]).id,
+            from_step=options["from_step"],
+            args=value if isinstance(value, list) else None,
+            values=value if isinstance(value, dict) else None,
+        )
+        if options["as_json"]:
+            self.say_json({"id": str(new), "restart_of": options["id"]})
+        else:
+            self.say(f"started {new}")
+
     def _steer(self, name: str, options: Mapping[str, Any]) -> None:
         """One by one: an execution whose state does not allow it is named, and does not hold up the others."""
         done, steer, _ = STEERING[name]
@@ -153,3 +217,26 @@ class Command(OperatorCommand):
         refused = [str(outcome["message"]) for outcome in outcomes if not outcome["done"]]
         if refused:
             raise CommandError("\n".join(refused))
+
+
+def _values(options: Mapping[str, Any]) -> list[Any]:
+    """Arguments as typed: JSON where it is some, else the text itself."""
+    values = []
+    for text in options["values"]:
+        try:
+            values.append(json.loads(text))
+        except ValueError:
+            values.append(text)
+    return values
+
+
+def _input(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise CommandError(f"--input is no JSON: {error}") from None
+    if not isinstance(value, list | dict):
+        raise CommandError("--input is a JSON list of the arguments in order, or an object of them by name")
+    return value
