@@ -13,7 +13,7 @@ from automation.durable import current, registry
 from automation.durable.common import Priority, RetryPolicy
 from automation.durable.futures import ActivityCancellationType, ActivityHandle
 from automation.durable.local_activities import LocalActivity
-from automation.durable.members import Activity, arguments, make_member, name_of, seconds
+from automation.durable.members import Activity, arguments, make_member, name_of, seconds, signature_of
 from automation.durable.options import StepOptions
 
 
@@ -91,26 +91,31 @@ def start_activity(
     )
 
 
+@signature_of(start_activity)
 async def execute_activity(activity: Activity, arg: Any = registry._Missing, **options: Any) -> Any:
     """Run an activity and wait for its result; the options are those of `start_activity`. Raises ActivityError."""
     return await start_activity(activity, arg, **options)
 
 
+@signature_of(start_activity, without=("result_type",))
 def start_activity_method(activity: Activity, arg: Any = registry._Missing, **options: Any) -> ActivityHandle:
     """`start_activity` of a method, as it stands on its class."""
     return start_activity(activity, arg, **options)
 
 
+@signature_of(start_activity, without=("result_type",))
 async def execute_activity_method(activity: Activity, arg: Any = registry._Missing, **options: Any) -> Any:
     """`execute_activity` of a method, as it stands on its class."""
     return await start_activity(activity, arg, **options)
 
 
+@signature_of(start_activity, without=("result_type",))
 def start_activity_class(activity: type, arg: Any = registry._Missing, **options: Any) -> ActivityHandle:
     """`start_activity` of a class whose instances are called."""
     return start_activity(_called(activity), arg, **options)
 
 
+@signature_of(start_activity, without=("result_type",))
 async def execute_activity_class(activity: type, arg: Any = registry._Missing, **options: Any) -> Any:
     """`execute_activity` of a class whose instances are called."""
     return await start_activity(_called(activity), arg, **options)
@@ -151,26 +156,31 @@ def start_local_activity(
     return LocalActivity(current.run(), member)
 
 
+@signature_of(start_local_activity)
 async def execute_local_activity(activity: Activity, arg: Any = registry._Missing, **options: Any) -> Any:
     """Run a local activity and wait for its result; the options are those of `start_local_activity`."""
     return await start_local_activity(activity, arg, **options)
 
 
+@signature_of(start_local_activity, without=("result_type",))
 def start_local_activity_method(activity: Activity, arg: Any = registry._Missing, **options: Any) -> ActivityHandle:
     """`start_local_activity` of a method, as it stands on its class."""
     return start_local_activity(activity, arg, **options)
 
 
+@signature_of(start_local_activity, without=("result_type",))
 async def execute_local_activity_method(activity: Activity, arg: Any = registry._Missing, **options: Any) -> Any:
     """`execute_local_activity` of a method, as it stands on its class."""
     return await start_local_activity(activity, arg, **options)
 
 
+@signature_of(start_local_activity, without=("result_type",))
 def start_local_activity_class(activity: type, arg: Any = registry._Missing, **options: Any) -> ActivityHandle:
     """`start_local_activity` of a class whose instances are called."""
     return start_local_activity(_called(activity), arg, **options)
 
 
+@signature_of(start_local_activity, without=("result_type",))
 async def execute_local_activity_class(activity: type, arg: Any = registry._Missing, **options: Any) -> Any:
     """`execute_local_activity` of a class whose instances are called."""
     return await start_local_activity(_called(activity), arg, **options)

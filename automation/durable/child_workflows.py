@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from automation.durable import continuing, current, failures, payloads, registry
 from automation.durable.attributes import TypedSearchAttributes
@@ -22,7 +22,7 @@ from automation.durable.exceptions import (
 )
 from automation.durable.external import send_signal
 from automation.durable.futures import StepFuture
-from automation.durable.members import arguments, number_of, seconds
+from automation.durable.members import arguments, number_of, seconds, signature_of
 from automation.durable.outcomes import Fed
 from automation.durable.registry import UnknownName, WorkflowDefinition
 from automation.durable.run_options import RunOptions
@@ -51,6 +51,27 @@ class ChildWorkflowCancellationType(enum.IntEnum):
     TRY_CANCEL = 1  # ask it to end, and go on as cancelled at once
     WAIT_CANCELLATION_COMPLETED = 2  # ask it to end, and wait for its end
     WAIT_CANCELLATION_REQUESTED = 3  # ask it to end, and go on as cancelled once that is recorded
+
+
+class ChildWorkflowConfig(TypedDict, total=False):
+    """The options of `start_child_workflow`, for code that keeps them in one place."""
+
+    id: str | None
+    task_queue: str | None
+    cancellation_type: ChildWorkflowCancellationType
+    parent_close_policy: ParentClosePolicy
+    execution_timeout: dt.timedelta | None
+    run_timeout: dt.timedelta | None
+    task_timeout: dt.timedelta | None
+    id_reuse_policy: WorkflowIDReusePolicy
+    retry_policy: RetryPolicy | None
+    cron_schedule: str
+    memo: Mapping[str, Any] | None
+    search_attributes: Any
+    versioning_intent: Any
+    static_summary: str | None
+    static_details: str | None
+    priority: Priority
 
 
 class ChildWorkflowHandle(StepFuture):
@@ -168,6 +189,7 @@ async def start_child_workflow(
     return handle
 
 
+@signature_of(start_child_workflow)
 async def execute_child_workflow(workflow: Any, arg: Any = registry._Missing, **options: Any) -> Any:
     """Start a child and wait for its result; the options are those of `start_child_workflow`."""
     defaults = {name: default for name, default in _DEFAULTS.items() if name not in options}

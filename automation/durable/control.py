@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from automation import clock
-from automation.durable import canvas, closing, inbox, payloads, states, timers
+from automation.durable import canvas, closing, inbox, options, payloads, states, timers
 from automation.errors import Conflict, NotFound
 from automation.models import (
     OPEN_STATUSES,
@@ -22,6 +22,9 @@ from automation.models import (
     StepStatus,
     WorkflowExecution,
 )
+
+RETRIED = (StepKind.ACTIVITY, StepKind.LOCAL_ACTIVITY, StepKind.CHILD)
+"""Whose failure a retry can mend."""
 
 UNSUCCESSFUL = (StepStatus.FAILED, StepStatus.CANCELLED, StepStatus.SKIPPED, StepStatus.DEAD_LETTER)
 
@@ -88,10 +91,13 @@ def retry(execution: uuid.UUID) -> None:
         if row.status not in (ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT):
             raise Conflict(f"execution {execution} is {row.status}; only a failed or parked one can be retried")
         asked_for = ExecutionStep.objects.filter(execution=row, seq__gt=0)
-        if not asked_for.filter(kind=StepKind.ACTIVITY, status=StepStatus.FAILED).exists():
+        failed = asked_for.filter(status=StepStatus.FAILED).exclude(output__startswith=options.AGAIN)
+        if not failed.filter(kind__in=RETRIED).exists():
             raise Conflict(f"execution {execution} has no failed step to go on from; start it anew")
         cut_off = Q(status=StepStatus.CANCELLED, resolved_seq=None)  # by the end, not by the code
-        _make_ready(row, asked_for.filter(cut_off | Q(status__in=(StepStatus.FAILED, StepStatus.SKIPPED))), now)
+        failed.filter(kind=StepKind.LOCAL_ACTIVITY).delete()  # the code asks again, and the visit runs it
+        unfinished = asked_for.filter(cut_off | Q(status__in=(StepStatus.FAILED, StepStatus.SKIPPED)))
+        _make_ready(row, unfinished.exclude(kind=StepKind.LOCAL_ACTIVITY), now)
         asked_for.filter(status=StepStatus.RUNNING).update(cancel_requested=False, due=now)
         row.reopened += 1
         _set_going(row, now)

@@ -33,9 +33,6 @@ RETRY_THRESHOLD = 1.0
 
 _LOCAL = str(StepKind.LOCAL_ACTIVITY)
 _FAILED = str(StepStatus.FAILED)
-_AGAIN = "again:"
-"""What the output of a failed attempt begins with that is tried again after a timer; the time follows, and the number
-of the next attempt."""
 
 
 class LocalActivity(ActivityHandle):
@@ -72,10 +69,10 @@ class LocalActivity(ActivityHandle):
     def _resolve(self, limits: options.StepOptions, fed: Fed) -> None:
         if self.done():
             return
-        if not fed.output.startswith(_AGAIN) or fed.status != _FAILED:
+        if not fed.output.startswith(options.AGAIN) or fed.status != _FAILED:
             self.resolve(fed, self._member.result_hint)
             return
-        at, attempt = fed.output.removeprefix(_AGAIN).split()
+        at, attempt = fed.output.removeprefix(options.AGAIN).split()
         again = replace(limits, attempt=int(attempt))
         self._timer = self._run.loop.call_at(float(at), self._ask, again)
 
@@ -129,7 +126,7 @@ def _run(visit: Visit, run: Run, step: NewStep) -> None:
         number += 1
         if wait >= threshold or visit.out_of_time():
             step.status, step.failure = _FAILED, ran.failure
-            step.output = f"{_AGAIN}{ran.retry_at.timestamp()!r} {number}"
+            step.output = f"{options.AGAIN}{ran.retry_at.timestamp()!r} {number}"
             break
         time.sleep(max(0.0, wait))
     step.completed_at = clock.now()

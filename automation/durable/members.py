@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,21 @@ def arguments(arg: Any, args: Sequence[Any]) -> Sequence[Any]:
     if args:
         raise TypeError("give either 'arg' or 'args', not both")
     return (arg,)
+
+
+def signature_of(
+    source: Callable[..., Any], *, without: Sequence[str] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Have a function that hands its options on show those of `source`, but for some."""
+
+    def attach(function: Callable[..., Any]) -> Callable[..., Any]:
+        shown = inspect.signature(source)
+        parameters = [parameter for name, parameter in shown.parameters.items() if name not in without]
+        result = inspect.signature(function).return_annotation
+        function.__signature__ = shown.replace(parameters=parameters, return_annotation=result)  # type: ignore[attr-defined]
+        return function
+
+    return attach
 
 
 def number_of(priority: int | Priority) -> int:

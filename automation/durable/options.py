@@ -15,6 +15,11 @@ DEFAULT_START_TO_CLOSE = 600.0
 """Seconds for an attempt of which nobody said how long it may take."""
 
 
+AGAIN = "again:"
+"""What the output of a local activity's failed attempt begins with that is tried again after a timer; the time follows,
+and the number of the next attempt."""
+
+
 @dataclass(frozen=True)
 class StepOptions:
     """Times in seconds; None where not limited.

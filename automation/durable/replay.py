@@ -166,7 +166,13 @@ class Run:
         self._left = len(recorded)
         self._drain()
         for step in recorded:  # retried steps keep their number, and are seen again
-            self._check_at_once()
+            if self.at_once:
+                if not self._lenient:
+                    self._check_at_once()
+                # A retry took a failed local activity away: until it has been run again, what was seen after it waits.
+                self._recorded = False
+                self.stands_back = True
+                return seen_again
             self._left -= 1
             if not self._has_ended(step):
                 # A retry keeps the failed step's place in the order: until it has an outcome again, what was seen

@@ -6,12 +6,46 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from automation.durable import attributes, current, payloads, registry
+from automation.durable import attributes, current, failures, payloads, registry
 from automation.durable.common import RetryPolicy
 from automation.durable.continuing import Continuation
 from automation.durable.definitions import definition_of
 from automation.durable.exceptions import ContinueAsNewError
 from automation.durable.members import arguments, seconds
+from automation.models import ExecutionStatus, WorkflowExecution
+
+
+def cancellation_reason() -> str | None:
+    """Why this workflow has been asked to end; None while it has not."""
+    return current.run().cancel_reason
+
+
+def has_last_completion_result() -> bool:
+    """Whether the run before this one (of a cron schedule) completed."""
+    previous = _previous()
+    return previous is not None and previous.status == ExecutionStatus.COMPLETED
+
+
+def get_last_completion_result(type_hint: type | None = None) -> Any:
+    """The result of the run before this one (of a cron schedule); None where it did not complete, or there is none."""
+    previous = _previous()
+    if previous is None or previous.status != ExecutionStatus.COMPLETED:
+        return None
+    return payloads.decode(previous.result, Any if type_hint is None else type_hint)
+
+
+def get_last_failure() -> BaseException | None:
+    """Why the run before this one failed (of a cron schedule, or when this is its retry); None where it did not."""
+    previous = _previous()
+    return failures.decode(previous.failure) if previous is not None and previous.failure else None
+
+
+def _previous() -> WorkflowExecution | None:
+    previous = current.run().execution.previous_run_id
+    if previous is None:
+        return None
+    with current.outside():  # it has ended, and does not change
+        return WorkflowExecution.objects.filter(id=previous).only("status", "result", "failure").first()
 
 
 def continue_as_new(

@@ -35,6 +35,7 @@ from automation.durable.calls import (
 from automation.durable.chains import Chain, Group, Step, chain, group, step
 from automation.durable.child_workflows import (
     ChildWorkflowCancellationType,
+    ChildWorkflowConfig,
     ChildWorkflowHandle,
     ParentClosePolicy,
     execute_child_workflow,
@@ -47,6 +48,19 @@ from automation.durable.external import (
     ExternalWorkflowHandle,
     get_external_workflow_handle,
     get_external_workflow_handle_for,
+)
+from automation.durable.facts import (
+    ContinueAsNewVersioningBehavior,
+    EventGroup,
+    VersioningIntent,
+    create_event_group,
+    get_current_details,
+    is_failure_exception,
+    new_random,
+    random_seed,
+    register_random_seed_callback,
+    set_current_details,
+    uuid7,
 )
 from automation.durable.futures import ActivityCancellationType, ActivityHandle
 from automation.durable.handlers import HandlerUnfinishedPolicy, query, signal, update
@@ -77,7 +91,13 @@ from automation.durable.messages import (
     UpdateInfo,
 )
 from automation.durable.patches import deprecate_patch, patched
-from automation.durable.successors import continue_as_new
+from automation.durable.successors import (
+    cancellation_reason,
+    continue_as_new,
+    get_last_completion_result,
+    get_last_failure,
+    has_last_completion_result,
+)
 from automation.durable.unsafe import unsafe
 from automation.durable.waiting import as_completed, wait, wait_condition
 
@@ -87,8 +107,11 @@ __all__ = [
     "ActivityHandle",
     "Chain",
     "ChildWorkflowCancellationType",
+    "ChildWorkflowConfig",
     "ChildWorkflowHandle",
     "ContinueAsNewError",
+    "ContinueAsNewVersioningBehavior",
+    "EventGroup",
     "ExternalWorkflowHandle",
     "Group",
     "HandlerUnfinishedPolicy",
@@ -105,10 +128,13 @@ __all__ = [
     "UnfinishedSignalHandlersWarning",
     "UnfinishedUpdateHandlersWarning",
     "UpdateInfo",
+    "VersioningIntent",
     "all_handlers_finished",
     "as_completed",
+    "cancellation_reason",
     "chain",
     "continue_as_new",
+    "create_event_group",
     "current_update_info",
     "default_queue",
     "defn",
@@ -120,28 +146,37 @@ __all__ = [
     "execute_local_activity",
     "execute_local_activity_class",
     "execute_local_activity_method",
+    "get_current_details",
     "get_dynamic_query_handler",
     "get_dynamic_signal_handler",
     "get_dynamic_update_handler",
     "get_external_workflow_handle",
     "get_external_workflow_handle_for",
+    "get_last_completion_result",
+    "get_last_failure",
     "get_query_handler",
     "get_signal_handler",
     "get_update_handler",
     "group",
+    "has_last_completion_result",
     "in_workflow",
     "info",
     "init",
     "instance",
+    "is_failure_exception",
     "logger",
     "memo",
     "memo_value",
+    "new_random",
     "now",
     "patched",
     "payload_converter",
     "query",
     "random",
+    "random_seed",
+    "register_random_seed_callback",
     "run",
+    "set_current_details",
     "set_dynamic_query_handler",
     "set_dynamic_signal_handler",
     "set_dynamic_update_handler",
@@ -165,6 +200,7 @@ __all__ = [
     "upsert_memo",
     "upsert_search_attributes",
     "uuid4",
+    "uuid7",
     "wait",
     "wait_condition",
 ]
@@ -209,7 +245,7 @@ def random() -> random_module.Random:
 # -- waiting -----------------------------------------------------------------------------------------------------------
 
 
-async def sleep(duration: float | dt.timedelta, *, summary: str | None = None) -> None:
+async def sleep(duration: float | dt.timedelta, *, summary: str | None = None, event_groups: Any = None) -> None:
     """Sleep durably, for seconds or weeks: a row, no worker memory."""
     await asyncio.sleep(seconds(duration) or 0.0)
 

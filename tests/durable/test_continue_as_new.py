@@ -277,3 +277,16 @@ def test_the_hook_for_cron_starts_the_next_run(carrier: Carrier) -> None:
     assert [one.status for one in found] == ["completed", "completed", "running"]
     assert found[1].scheduled_for == found[0].completed_at + dt.timedelta(hours=1)  # type: ignore[operator]
     control.terminate(found[-1].id)
+
+
+def test_a_run_knows_what_the_one_before_came_to(carrier: Carrier) -> None:
+    async def knows(data: Any) -> Any:
+        last = workflow.get_last_failure()
+        if last is None:
+            raise ApplicationError("the first time")
+        return [str(last), workflow.has_last_completion_result(), workflow.get_last_completion_result()]
+
+    snippet(knows)
+    first = retried(RetryPolicy(initial_interval=dt.timedelta(seconds=1)), "knows")
+    carrier.finish()
+    assert result(continuing.last_run(row(first)).id) == ["the first time", False, None]

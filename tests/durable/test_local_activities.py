@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from automation import clock
-from automation.durable import activity, workflow
+from automation.durable import activity, control, workflow
 from automation.durable.common import RetryPolicy
 from automation.durable.exceptions import ActivityError, ApplicationError
 from automation.models import ExecutionStatus, WorkflowExecution
@@ -234,3 +234,27 @@ def test_an_end_keeps_what_was_done(carrier: Carrier) -> None:
     assert one.status == ExecutionStatus.FAILED
     assert steps(one.id) == [(1, "flows_echo", "completed")]
     assert WorkflowExecution.objects.count() == 1
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at the end", "with outcomes after it"])
+def test_a_retry_runs_a_failed_one_again(carrier: Carrier, later: bool) -> None:
+    policy = RetryPolicy(initial_interval=dt.timedelta(milliseconds=1), maximum_attempts=2)
+
+    async def fails_once(data: Any) -> Any:
+        first = await local("echo", "first")
+        try:
+            return [first, await local("flaky", "second", 1 if mended else 5, retry_policy=policy)]
+        except ActivityError:
+            if data:
+                await call("echo", "cleanup")
+            raise
+
+    mended: list[bool] = []
+    one = ended(carrier, fails_once, later)
+    assert one.status == ExecutionStatus.FAILED
+    mended.append(True)
+    control.retry(one.id)
+    carrier.finish()
+    assert result(one.id) == ["first", "second"]
+    assert [key for name, key, _ in activities.journal if name == "flows_echo"][0] == f"{one.id}:1"
+    assert sum(name == "flows_echo" for name, _, _ in activities.journal) == 1 + later
