@@ -37,6 +37,7 @@ from automation.models import (
     NotificationLog,
     NotificationPreference,
     PaymentOperation,
+    ProviderRecord,
     StepStatus,
     TemplateCategory,
     Trigger,
@@ -63,6 +64,7 @@ READ_ONLY = (
     Lease,
     NotificationLog,
     PaymentOperation,
+    ProviderRecord,
     WorkerHeartbeat,
     Workflow,
     WorkflowAction,
@@ -111,6 +113,7 @@ def rows(db: None) -> dict[type[Model], Model]:
         PaymentOperation.objects.create(
             provider_id="pi_1", idempotency_key="k", kind="charge", amount="5.000", currency="EUR"
         ),
+        ProviderRecord.objects.create(provider="video", kind="room", key="weir-1"),
         (destination := Destination.objects.create(organizer=owner, host="hooks.example.com")),
         HeldCall.objects.create(destination=destination, execution=execution, step_seq=1, state=HeldState.FAILED),
         (source := InboundSource.objects.create(organizer=owner, name="Cal", kind="cal_com", secret_encrypted="x")),
