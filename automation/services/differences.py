@@ -29,11 +29,14 @@ class Change:
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """From `old` to `new`: the workflow's fields, then its actions, which are the same where their ids are."""
+    """From `old` to `new`: the workflow's fields, then its actions, which are the same where their ids are.
+
+    A field that one of them has not, because it was made before there was such a field, has not changed.
+    """
     found = [
-        Change("changed", name, old=old.get(name), new=new.get(name))
+        Change("changed", name, old=old[name], new=new[name])
         for name in (*WORKFLOW_FIELDS, "event_types")
-        if old.get(name) != new.get(name)
+        if name in old and name in new and old[name] != new[name]
     ]
     before = {action["id"]: (index, action) for index, action in enumerate(_actions(old))}
     after = {action["id"] for action in _actions(new)}
@@ -81,13 +84,13 @@ def shown_action(action: Mapping[str, Any]) -> dict[str, Any]:
 
 def _changed_fields(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     for name in ACTION_FIELDS:
-        if old.get(name) == new.get(name):
+        if name not in old or name not in new or old[name] == new[name]:
             continue
         if name == SECRET:
             hidden = [_HIDDEN if action.get(name) else "" for action in (old, new)]
             yield Change("changed", f"{path}.webhook_secret", new.get("name", ""), *hidden)
         else:
-            yield Change("changed", f"{path}.{name}", new.get("name", ""), old.get(name), new.get(name))
+            yield Change("changed", f"{path}.{name}", new.get("name", ""), old[name], new[name])
 
 
 def _actions(content: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

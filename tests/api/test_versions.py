@@ -20,6 +20,7 @@ from automation.models import (
     WorkflowVersion,
 )
 from automation.services import publishing, triggers, workflows
+from automation.services.differences import changes
 from tests.api.conftest import booking_of, problem_of
 
 pytestmark = pytest.mark.django_db
@@ -212,6 +213,16 @@ def test_it_lists_versions_with_what_each_changed(api: APIClient, made: Workflow
     ]  # fmt: skip
 
 
+def test_fields_that_came_later_have_not_changed(made: Workflow) -> None:
+    (now,) = WorkflowVersion.objects.values_list("snapshot", flat=True)
+    before = {
+        **{name: value for name, value in now.items() if name != "late_policy"},
+        "actions": [{name: value for name, value in action.items() if name != "config"} for action in now["actions"]],
+    }
+    assert changes(before, now) == []
+    assert [change.path for change in changes(before, {**now, "name": "V"})] == ["name"]
+
+
 def test_it_compares_versions(api: APIClient, made: Workflow) -> None:
     for delay in (5, 10):
         api.patch(url(made), {"delay_minutes": delay})
@@ -227,6 +238,7 @@ def test_it_compares_versions(api: APIClient, made: Workflow) -> None:
     assert "webhook_secret_encrypted" not in str(body)
     problem_of(api.get(url(made, "versions/2/?against=yesterday")), 400)
     problem_of(api.get(url(made, "versions/9/")), 404)
+    assert api.get(url(made, "versions/?created_before=2020-01-01")).json()["count"] == 0
 
 
 def test_it_rolls_back(api: APIClient, made: Workflow) -> None:

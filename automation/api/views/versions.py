@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+import django_filters
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
@@ -15,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automation.api import etags
+from automation.api.filters import MomentFilter
 from automation.api.serializers.versions import (
     DraftContentSerializer,
     DraftSerializer,
@@ -154,6 +156,15 @@ class RollBackView(OneWorkflowView):
         return publication(found, self.get_serializer_context())
 
 
+class VersionFilter(django_filters.FilterSet):
+    created_after = MomentFilter("created_at", lookup_expr="gte")
+    created_before = MomentFilter("created_at", lookup_expr="lt")
+
+    class Meta:
+        model = WorkflowVersion
+        fields = ()
+
+
 class _VersionsOfOne(OwnedView[WorkflowVersion], GenericAPIView[WorkflowVersion]):
     queryset = WorkflowVersion.objects.filter(number__isnull=False).select_related("workflow", "created_by")
     serializer_class: Any = VersionSerializer
@@ -171,7 +182,7 @@ class _VersionsOfOne(OwnedView[WorkflowVersion], GenericAPIView[WorkflowVersion]
 class VersionsView(_VersionsOfOne, mixins.ListModelMixin):
     """Every version that was live, newest first."""
 
-    filterset_fields = ("created_by",)
+    filterset_class = VersionFilter
     search_fields = ("note", "created_by__email")
     ordering_fields = ("number", "created_at")
     ordering = ("-number",)
