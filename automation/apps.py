@@ -11,7 +11,14 @@ class AutomationConfig(AppConfig):
     verbose_name = "Weir"
 
     def ready(self) -> None:
-        from automation.services import booking_events, launches, workflow_plans
+        from automation.durable import continuing, hooks, recovery, routing
+        from automation.durable.schedules import firing, times
+        from automation.services import booking_events, catalogue, launches, workflow_plans
+
+        recovery.register_sweep("schedules", firing.sweep)
+        hooks.on_end(firing.on_end)
+        continuing.on_cron(times.next_cron)
+        routing.on_resolve(catalogue.queue_of)
 
         booking_events.connect()
         workflow_plans.connect()

@@ -19,7 +19,7 @@ class RunOptions:
     and shown; an advance is bounded by its lease. closes_at: the end of execution_timeout, in seconds since the epoch.
     retry: for the execution as a whole. attempt: from 1. cron: starts the next run when one ends.
     parent_close: what the end of the parent means, a name of ParentClosePolicy. restart_of: the execution whose first
-    steps it began with.
+    steps it began with. schedule: the row of the schedule that started it.
     """
 
     execution_timeout: float | None = None
@@ -33,6 +33,7 @@ class RunOptions:
     summary: str = ""
     details: str = ""
     restart_of: str = ""
+    schedule: str = ""
 
     def dump(self) -> str:
         """As JSON text, defaults left out; empty where all are."""

@@ -23,6 +23,7 @@ from automation.models.workflow import LatePolicy, Workflow
 from automation.models.workflow_action import OnFailure, Recipient, WorkflowAction
 from automation.models.workflow_draft import WorkflowDraft
 from automation.models.workflow_execution import ENDED_STATUSES, OPEN_STATUSES, ExecutionStatus, WorkflowExecution
+from automation.models.workflow_schedule import WorkflowSchedule
 from automation.models.workflow_template import TemplateCategory, WorkflowTemplate
 from automation.models.workflow_trend import WorkflowTrend
 from automation.models.workflow_version import WorkflowVersion
@@ -80,6 +81,7 @@ __all__ = [
     "WorkflowAction",
     "WorkflowDraft",
     "WorkflowExecution",
+    "WorkflowSchedule",
     "WorkflowTemplate",
     "WorkflowTrend",
     "WorkflowVersion",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from automation.models import Alert, Lease, WorkerHeartbeat, WorkflowExecution
+from django_celery_beat.models import PeriodicTask
+
+from automation.durable.schedules import rows
+from automation.models import Alert, Lease, WorkerHeartbeat, WorkflowExecution, WorkflowSchedule
 from tests.flows.models import Posting
 
 
@@ -11,3 +14,5 @@ def clear() -> None:
 
     for model in (Alert, ExecutionStep, WorkflowExecution, WorkerHeartbeat, Lease, Posting):
         model.objects.all().delete()
+    if WorkflowSchedule.objects.all().delete()[0]:
+        PeriodicTask.objects.filter(task=rows.TASK).delete()

@@ -12,7 +12,8 @@ from typing import Any, Generic, Self, TypeVar
 from django.conf import settings
 from django.db import connection, transaction
 
-from automation.durable import attributes, hooks, id_policies, inbox, payloads, registry, routing, updates
+from automation import clock
+from automation.durable import attributes, continuing, hooks, id_policies, inbox, payloads, registry, routing, updates
 from automation.durable.client import listing
 from automation.durable.client.activity_handles import AsyncActivityHandle, SyncActivityHandle
 from automation.durable.client.calls import Asynchronous, Synchronous, Waits, both, run_asynchronously, waiting
@@ -30,6 +31,7 @@ from automation.durable.definitions import definition_of
 from automation.durable.handlers import SIGNAL, UPDATE, name_of, result_hint_of
 from automation.durable.members import arguments, number_of, seconds
 from automation.durable.run_options import RunOptions
+from automation.durable.schedules.handles import ScheduleHandle, SchedulesCore, SyncScheduleHandle
 from automation.durable.starts import NewExecution
 from automation.models import WorkflowExecution
 
@@ -307,12 +309,15 @@ def _check_options(what: str, options: Mapping[str, Any]) -> None:
         raise TypeError(f"{what}() missing 1 required keyword-only argument: 'id'")
 
 
-class Client(Asynchronous, ClientCore[WorkflowHandle, WorkflowUpdateHandle, AsyncActivityHandle]):
+class Client(
+    Asynchronous, ClientCore[WorkflowHandle, WorkflowUpdateHandle, AsyncActivityHandle], SchedulesCore[ScheduleHandle]
+):
     """The client for async code. `client.sync` is the same for plain code."""
 
     _handle = WorkflowHandle
     _update = WorkflowUpdateHandle
     _activity = AsyncActivityHandle
+    _schedule_handle = ScheduleHandle
 
     @classmethod
     async def connect(cls, target_host: str = "", *, namespace: str | None = None, **options: Any) -> Self:
@@ -329,12 +334,15 @@ class Client(Asynchronous, ClientCore[WorkflowHandle, WorkflowUpdateHandle, Asyn
         return SyncClient()
 
 
-class SyncClient(Synchronous, ClientCore[SyncWorkflowHandle, SyncUpdateHandle, SyncActivityHandle]):
+class SyncClient(
+    Synchronous, ClientCore[SyncWorkflowHandle, SyncUpdateHandle, SyncActivityHandle], SchedulesCore[SyncScheduleHandle]
+):
     """The client for plain code: views, commands, tasks, shells."""
 
     _handle = SyncWorkflowHandle
     _update = SyncUpdateHandle
     _activity = SyncActivityHandle
+    _schedule_handle = SyncScheduleHandle
 
     @classmethod
     def connect(cls, target_host: str = "", *, namespace: str | None = None, **options: Any) -> Self:
@@ -385,6 +393,8 @@ def _new(options: Mapping[str, Any]) -> tuple[NewExecution, Any]:
         queue=options["task_queue"] or routing.queue_of(definition),
         priority=number_of(options["priority"]),
         start_delay=options["start_delay"],
+        # The first run, too, begins when its schedule comes.
+        scheduled_for=continuing.next_cron(options["cron_schedule"], clock.now()) if options["cron_schedule"] else None,
         memo=options["memo"],
         search_attributes=attributes.to_row(options["search_attributes"]),
         id_reuse_policy=WorkflowIDReusePolicy(options["id_reuse_policy"]),

@@ -21,7 +21,7 @@ from automation import clock
 from automation.durable import canvas, hooks, limits, recovery, visits
 from automation.durable.options import DEFAULT_START_TO_CLOSE
 from automation.durable.testing.messages import Message, following, messages_of
-from automation.models import OPEN_STATUSES, ExecutionStatus, ExecutionStep, WorkflowExecution
+from automation.models import OPEN_STATUSES, ExecutionStatus, ExecutionStep, WorkflowExecution, WorkflowSchedule
 
 Publisher = Callable[[Any], bool]
 
@@ -220,7 +220,10 @@ def _next_due() -> float | None:
     steps = ExecutionStep.objects.filter(
         due__isnull=False, **{f"execution__{name}": value for name, value in waiting.items()}
     ).aggregate(due=Min("due"))
-    times: list[dt.datetime] = [moment for moment in (*executions.values(), *steps.values()) if moment is not None]
+    schedules = WorkflowSchedule.objects.aggregate(due=Min("due"))
+    times: list[dt.datetime] = [
+        moment for moment in (*executions.values(), *steps.values(), *schedules.values()) if moment is not None
+    ]
     return min(times).timestamp() if times else None
 
 
