@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.core.mail.backends.locmem import EmailBackend
 from django.db import connection
 
+from automation import clock
 from automation.durable import starts
 from automation.models import (
     Booking,
     BookingAuditLog,
     ExecutionStep,
     NotificationLog,
+    NotificationPreference,
     WorkflowExecution,
     WorkflowVersion,
 )
@@ -164,3 +167,32 @@ def test_a_refused_recipient_fails_the_execution_and_the_rest_runs(
     step = ExecutionStep.objects.get(execution=execution, name="execute_email_action")
     assert step.attempt == 1
     assert "550 5.1.1 no such user" in step.failure
+
+
+@pytest.mark.real
+def test_quiet_hours_are_a_row_that_waits(
+    shared_worker: Any, stage: Stage, smtp_server: SmtpServer, clock_shift: Callable[[float], None]
+) -> None:
+    """The whole day but a quarter of an hour, which begins in ten hours."""
+    end = (clock.now() + dt.timedelta(hours=10)).replace(microsecond=0)
+    NotificationPreference.objects.create(
+        organizer=stage.organizer,
+        recipient=JOSE,
+        quiet_from=(end + dt.timedelta(minutes=15)).time(),
+        quiet_until=end.time(),
+    )
+    execution = start(stage, {"action_type": "send_email", "recipient": "both", "subject": "Hi", "message": "x"})
+    steps = ExecutionStep.objects.filter(execution=execution, run_at__isnull=False)
+    wait_until(steps.exists, 40, lambda: f"a step that waits: {list(execution.steps.values())}")
+    assert [received.recipients for received in smtp_server.messages] == [(ADA,)]
+    step = steps.get()
+    assert step.status == "pending"
+    assert step.run_at is not None
+    assert abs(step.run_at - end) < dt.timedelta(seconds=5)
+    row = NotificationLog.objects.get(recipient=JOSE)
+    assert (row.status, row.attempts, row.deferred_until) == ("pending", 0, end)
+
+    clock_shift((end - clock.now()).total_seconds() + 1)
+    assert ended(execution).status == "completed"
+    assert [received.recipients for received in smtp_server.messages] == [(ADA,), (JOSE,)]
+    assert {(row.status, row.attempts) for row in NotificationLog.objects.all()} == {("sent", 1)}
