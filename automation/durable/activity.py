@@ -16,12 +16,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from automation.durable import coroutines, options, payloads, tokens
-from automation.durable.common import RetryPolicy
+from automation.durable.common import Priority, RetryPolicy
 from automation.durable.exceptions import CancelledError
 from automation.durable.registry import ACTIVITY_ATTRIBUTE, ActivityDefinition, type_hints
-from automation.models import WorkflowExecution
+from automation.models import ExecutionStep, WorkflowExecution
 
 if TYPE_CHECKING:
+    from automation.durable.client import Client
+    from automation.durable.handling import PayloadConverter
     from automation.durable.runner import Attempt
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -135,6 +137,13 @@ class Info:
     @functools.cached_property
     def _options(self) -> options.StepOptions:
         return options.parse(self._attempt.options)
+
+    @functools.cached_property
+    def priority(self) -> Priority:
+        """How urgent its step is; the highest is 1."""
+        steps = ExecutionStep.objects.filter(execution_id=self.execution_id, seq=self.seq)
+        level = coroutines.outside(steps.values_list("priority", flat=True).first) or 0
+        return Priority(priority_key=max(1, 4 - level)) if level else Priority()
 
     @functools.cached_property
     def _execution(self) -> WorkflowExecution:
@@ -326,6 +335,22 @@ def is_worker_shutdown() -> bool:
     """Whether the worker is stopping: never; a worker that stops lets what it runs end."""
     context()
     return False
+
+
+def client() -> Client:
+    """A client, for an async activity; a plain one uses `client().sync`. Raises RuntimeError outside an activity."""
+    from automation.durable.client import Client
+
+    context()
+    return Client()
+
+
+def payload_converter() -> PayloadConverter:
+    """How values become payloads. Raises RuntimeError outside an activity."""
+    from automation.durable.handling import PayloadConverter
+
+    context()
+    return PayloadConverter()
 
 
 def raise_complete_async() -> NoReturn:

@@ -25,6 +25,7 @@ def defn(
     sandboxed: bool = True,
     dynamic: bool = False,
     failure_exception_types: Sequence[type[BaseException]] = (),
+    versioning_behavior: Any = None,
 ) -> Callable[[Class], Class]: ...
 def defn(
     cls: Class | None = None,
@@ -33,6 +34,7 @@ def defn(
     sandboxed: bool = True,
     dynamic: bool = False,
     failure_exception_types: Sequence[type[BaseException]] = (),
+    versioning_behavior: Any = None,
 ) -> Class | Callable[[Class], Class]:
     """Make a class with one `@workflow.run` method a workflow, known as `name` (the class's own by default).
 

@@ -14,7 +14,7 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from automation import clock
-from automation.durable import activity, canvas, registry, workflow
+from automation.durable import activity, canvas, registry, visits, workflow
 from automation.durable.client import WorkflowUpdateFailedError
 from automation.durable.common import RetryPolicy
 from automation.durable.exceptions import (
@@ -548,3 +548,56 @@ def test_children_and_their_parents_run_here() -> None:
         assert env.run(Parent.run, 2) == [(START + n * DAY).isoformat() for n in (1, 2)]
         child = env.handle(WorkflowExecution.objects.get(business_id="the-child"))
         assert len(child.result()) == 2
+
+
+# -- what code can ask about itself ------------------------------------------------------------------------------------
+
+
+def test_what_code_makes_by_chance_is_the_same_in_every_replay() -> None:
+    seen: list[Any] = []
+
+    async def asks(_data: Any) -> Any:
+        register = workflow.register_random_seed_callback
+        register(seen.append)
+        workflow.set_current_details("at work")
+        found = [
+            str(workflow.uuid7()),
+            str(workflow.uuid4()),
+            workflow.random().random(),
+            workflow.new_random().random(),
+            workflow.new_random("dice").random(),
+            workflow.new_random("dice").random(),
+            workflow.random_seed() == workflow.info().execution_id.int,
+            workflow.is_failure_exception(ApplicationError("x")),
+            workflow.is_failure_exception(KeyError("x")),
+            workflow.get_current_details(),
+        ]
+        seen.append(found)
+        await workflow.sleep(DAY, event_groups=[workflow.create_event_group("night", label="Night")])
+        return found
+
+    with WorkflowEnvironment.start_time_skipping(start_at=START) as env:
+        snippet(asks)
+        handle = env.start("flows_snippet", "asks", None)
+        visits.forget()
+        assert handle.result() == seen[0] == seen[1]
+    found = seen[0]
+    first = uuid.UUID(found[0])
+    assert (first.version, first.variant) == (7, uuid.RFC_4122)
+    assert first.int >> 80 == int(START.timestamp() * 1000)
+    assert found[4] == found[5] != found[3]
+    assert found[6:] == [True, True, False, "at work"]
+
+
+def test_an_activity_reaches_the_client_and_knows_its_priority() -> None:
+    async def ask(_order: Order) -> Order:
+        count = await activity.client().count_workflows("WorkflowType = 'testing_order'")
+        converter = activity.payload_converter()
+        assert converter.from_payload(converter.to_payload(Order(1)), Order) == Order(1)
+        return Order(count.count * 10 + (activity.info().priority.priority_key or 0))
+
+    with WorkflowEnvironment.start_time_skipping(activities=[charge]) as env:
+        env.replace_activities({"testing_charge": ask})
+        assert env.run(OrderWorkflow.run, Order(7)) == Order(10)
+    with pytest.raises(RuntimeError, match="not in an activity"):
+        activity.client()

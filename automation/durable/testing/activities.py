@@ -14,7 +14,9 @@ from django.db import transaction
 
 from automation import clock
 from automation.durable import activity
+from automation.durable.common import Priority, RetryPolicy
 
+_NO_PRIORITY = Priority()
 _NOWHERE = uuid.UUID(int=0)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -45,6 +47,8 @@ class ActivityInfo(activity.Info):
     workflow_id: str = "test"
     workflow_run_id: str = "test-run"
     workflow_type: str = "test"
+    priority: Priority = _NO_PRIORITY
+    retry_policy: RetryPolicy | None = None
 
 
 class ActivityEnvironment:
