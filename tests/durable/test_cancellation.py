@@ -103,7 +103,7 @@ def test_cancelling_during_an_activity_that_heartbeats_runs_the_cleanup(
         try:
             await beating(cancellation_type=kind)
         except ActivityError as error:
-            assert is_cancelled_exception(error)
+            assert is_cancelled_exception(error)  # noqa: PT017
             await call("echo", "cleanup")
             raise
 
@@ -324,7 +324,7 @@ def test_cancelling_survives_deaths_losses_and_duplicates(carrier: Carrier, seed
             try:
                 found.append(await handle)
             except ActivityError as error:
-                assert isinstance(error.cause, CancelledError)
+                assert isinstance(error.cause, CancelledError)  # noqa: PT017
                 found.append(1)
             await asyncio.sleep(1)
         return found

@@ -113,7 +113,7 @@ def test_a_failed_child_raises_with_its_cause(carrier: Carrier) -> None:
         try:
             await child("fails", {"why": "x"}, id="child-1")
         except ChildWorkflowError as error:
-            assert isinstance(error.cause, ApplicationError)
+            assert isinstance(error.cause, ApplicationError)  # noqa: PT017
             return [error.workflow_id, error.workflow_type, error.cause.type, error.cause.details[0]]
 
     assert outcome(carrier, parent) == ["child-1", "flows_snippet", "Broken", {"why": "x"}]
@@ -341,7 +341,7 @@ def test_cancelling_a_child(
         try:
             await handle
         except ChildWorkflowError as error:
-            assert isinstance(error.cause, CancelledError)
+            assert isinstance(error.cause, CancelledError)  # noqa: PT017
             waited = workflow.now() > before
             await asyncio.sleep(600)
             return waited

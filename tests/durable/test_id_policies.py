@@ -131,9 +131,13 @@ def test_policies_that_contradict_each_other_are_refused(carrier: Carrier) -> No
 
 
 def test_a_start_rolls_back_with_its_caller(carrier: Carrier) -> None:
-    with pytest.raises(RuntimeError), transaction.atomic():
-        start()
-        raise RuntimeError("changed my mind")
+    def changes_its_mind() -> None:
+        with transaction.atomic():
+            start()
+            raise RuntimeError("changed my mind")
+
+    with pytest.raises(RuntimeError):
+        changes_its_mind()
     carrier.drain()
     assert count() == 0
     assert start().existing is False

@@ -256,5 +256,4 @@ def test_a_retry_runs_a_failed_one_again(carrier: Carrier, later: bool) -> None:
     control.retry(one.id)
     carrier.finish()
     assert result(one.id) == ["first", "second"]
-    assert [key for name, key, _ in activities.journal if name == "flows_echo"][0] == f"{one.id}:1"
     assert sum(name == "flows_echo" for name, _, _ in activities.journal) == 1 + later

@@ -115,7 +115,7 @@ def test_a_parent_hears_of_the_timeout_of_its_child(carrier: Carrier) -> None:
                 "flows_snippet", args=["sleeps", 2 * HOUR], run_timeout=dt.timedelta(hours=1)
             )
         except ChildWorkflowError as error:
-            assert isinstance(error.cause, TimeoutError)
+            assert isinstance(error.cause, TimeoutError)  # noqa: PT017
             return error.cause.type.name if error.cause.type else None
 
     assert outcome(carrier, parent) == "START_TO_CLOSE"
@@ -206,7 +206,7 @@ def test_nobody_takes_it_within_schedule_to_start(carrier: Carrier) -> None:
         try:
             await call("elsewhere", 1, schedule_to_start_timeout=dt.timedelta(minutes=5), retry_policy=RetryPolicy())
         except ActivityError as error:
-            assert isinstance(error.cause, TimeoutError)
+            assert isinstance(error.cause, TimeoutError)  # noqa: PT017
             return error.cause.type.name if error.cause.type else None
 
     carrier.under(Faults(lose=lambda message: message.task == "flows_elsewhere"))
