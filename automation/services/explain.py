@@ -142,6 +142,8 @@ def _execution(row: WorkflowExecution, log: Sequence[Mapping[str, Any]]) -> dict
         reasons.insert(0, Reason("cancelled", travel.sentence(row.error_message)))
     elif row.error_message and not reasons:
         reasons.append(Reason(row.status, row.error_message))
+    if row.paused_at is not None:
+        reasons.append(Reason("paused", f"It was paused at {_when(row.paused_at)}."))
     statuses = {action["status"] for action in actions}
     match row.status:
         case ExecutionStatus.PENDING if row.started_at is None:
@@ -189,6 +191,9 @@ def _action(entry: Mapping[str, Any]) -> dict[str, Any]:
         case outcomes.SKIPPED:
             notes = entry["notes"] or [entry["error"] or "An action before it failed, and stopped what follows."]
             reasons = [Reason("skipped", f"{name}: {note}") for note in notes]
+        case outcomes.PENDING if entry["error"]:
+            tried = "once" if entry["attempts"] == 1 else f"{entry['attempts']} times"
+            reasons = [Reason("retrying", f"{name} failed {tried} and is tried again: {entry['error']}")]
         case _:
             reasons = [
                 Reason("recipient", f"{name}: {one.get('recipient', '')}: {one.get('detail') or one['status']}")

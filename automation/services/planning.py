@@ -207,5 +207,6 @@ def _revive(definition: Definition, times: Sequence[tuple[UUID, dt.datetime]]) -
     version = definition.version.pk
     revived = control.revive_planned([(id_, at, version) for id_, at in times])
     rows = WorkflowExecution.objects.filter(id__in=[id_ for id_, _ in times])
+    rows.update(fixed_sequence=None)  # planned anew: what a person had set is over
     control.rebase_planned(rows, version, (definition.input,))
     return revived

@@ -184,6 +184,18 @@ def test_it_tells_who_cancelled_and_what_failed(api: APIClient, owner: User, boo
     assert told(api, booking) == ("failed", "1 of 1 actions failed")
 
 
+def test_it_tells_what_is_tried_again_and_what_is_paused(api: APIClient, owner: User, booking: Booking) -> None:
+    workflow = make(owner)
+    running = with_log(workflow, booking, {"status": "success"}, status="running", completed_at=None)
+    failure = payloads.encode({"type": "ApplicationError", "message": "No connection.", "details": []})
+    running.steps.update(status="pending", attempt=2, failure=failure, output="", completed_at=None)
+    WorkflowExecution.objects.update(paused_at=clock.now())
+    verdict, message = told(api, booking)
+    assert verdict == "running"
+    assert "Mail failed 2 times and is tried again: " in message
+    assert "It was paused at" in message
+
+
 def test_a_late_plan_says_that_it_was_late(api: APIClient, owner: User, event_type: EventType) -> None:
     make(owner, trigger="before_meeting", delay_minutes=60 * 24 * 30)
     booking = booking_of(event_type)

@@ -187,6 +187,21 @@ def test_it_moves_and_the_time_stays(api: APIClient, owner: User, planned: Workf
     assert [entry["set_by_hand"] for entry in entries(api, planned.booking, "planned")] == [False]
 
 
+def test_a_workflow_that_was_off_and_is_on_again_plans_anew(
+    api: APIClient, owner: User, planned: WorkflowExecution
+) -> None:
+    assert planned.booking is not None
+    assert planned.workflow is not None
+    before = planned.scheduled_for
+    at = planned.booking.start_time - dt.timedelta(minutes=10)
+    api.post(url(planned, "move"), {"at": at.isoformat()})
+    for is_active in (False, True):
+        workflows.update(planned.workflow, is_active=is_active)
+        workflow_plans.plan_workflow(planned.workflow.pk)
+    planned.refresh_from_db()
+    assert (planned.status, planned.scheduled_for, planned.fixed_sequence) == ("pending", before, None)
+
+
 def test_a_time_set_by_hand_does_not_outlive_the_booking(api: APIClient, planned: WorkflowExecution) -> None:
     assert planned.booking is not None
     at = planned.booking.start_time - dt.timedelta(minutes=10)
