@@ -87,6 +87,8 @@ class RunWorkflow(ActionType):
                     depth=invocation.depth + 1,
                 )
             )
+        except templating.TemplateError:
+            raise
         except Unevaluable as error:
             raise report.failure(str(error), "BadInput") from error
         except Conflict as error:

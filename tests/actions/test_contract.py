@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from automation import activities
+from automation import activities, secrets
 from automation.actions.base import ActionProblem, ActionType, Preview, TemplateCheck
 from automation.actions.config import ActionConfig
 from automation.actions.invocation import Invocation
@@ -27,18 +27,25 @@ NAMES = {
     "send_sms": "execute_sms_action",
     "webhook": "execute_webhook_action",
     "update_booking": "execute_update_booking_action",
+    "run_workflow": "execute_run_workflow_action",
+    "slack_message": "execute_slack_action",
 }
+SLACK = "https://hooks.slack.example/services/T/B/x"
 GOOD: dict[str, dict[str, Any]] = {
     "send_email": {"subject": "Hello {{ invitee_name }}", "message": "See you, {{ invitee_name }}"},
     "send_sms": {"message": "See you, {{ invitee_name }}"},
     "webhook": {"webhook_url": "https://hooks.example.com/x", "webhook_data": {"who": "{{ invitee_name }}"}},
     "update_booking": {"update_booking_fields": {"meeting_id": "room of {{ invitee_name }}"}},
+    "run_workflow": {"config": {"workflow": "flows_order", "input": {"url": "for {{ invitee_name }}"}}},
+    "slack_message": {"message": "{{ invitee_name }}", "webhook_secret_encrypted": secrets.encrypt(SLACK)},
 }
 BROKEN: dict[str, dict[str, Any]] = {
     "send_email": {"message": "{{ 1 // 0 }}"},
     "send_sms": {"message": "{{ 1 // 0 }}"},
     "webhook": {"webhook_url": "https://hooks.example.com/x", "webhook_data": {"a": [{"b": "{{ 1 // 0 }}"}]}},
     "update_booking": {"update_booking_fields": {"custom_answers": {"a": "{{ 1 // 0 }}"}}},
+    "run_workflow": {"config": {"workflow": "flows_order", "input": {"url": "{{ 1 // 0 }}"}}},
+    "slack_message": {"message": "{{ 1 // 0 }}", "webhook_secret_encrypted": secrets.encrypt(SLACK)},
 }
 
 
@@ -49,7 +56,8 @@ def test_the_types_and_their_activities() -> None:
     }
     assert set(defined) >= set(NAMES.values())
     assert {name for name, definition in defined.items() if definition.transactional} == {
-        "execute_update_booking_action"
+        "execute_update_booking_action",
+        "execute_run_workflow_action",
     }
 
 

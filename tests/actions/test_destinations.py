@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from automation import clock
+from automation.actions.registry import registry
 from automation.durable.exceptions import ApplicationError
 from automation.models import (
     Alert,
@@ -20,11 +22,14 @@ from automation.models import (
     HeldState,
     NotificationLog,
     User,
+    Workflow,
     WorkflowAction,
     WorkflowExecution,
 )
 from automation.outbound.rates import parse_rate
+from automation.services import alerts, workflows
 from tests.actions.conftest import Stage
+from tests.support.mail import SmtpServer
 from tests.support.receiver import HttpReceiver, Reply
 
 NOW = dt.datetime(2026, 3, 1, 12, 0, tzinfo=dt.UTC)
@@ -65,8 +70,6 @@ def test_a_call_that_is_answered_costs_no_query_for_its_circuit(stage: Stage, ht
     with CaptureQueriesContext(
         connection,
     ) as queries:
-        from automation.actions.registry import registry
-
         registry.get("webhook").run(invocation)
     statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
     # The look (action and destination in one), the log's row, reading it, and noting the answer.
@@ -236,6 +239,83 @@ def test_a_410_switches_the_action_off_and_opens_one_alert_for_its_organizer(
     assert "'Act'" in alert.message
     assert stage.run(execution, 2)["status"] == "skipped"
     assert Alert.objects.count() == 1
+
+
+def test_what_nobody_foresaw_is_an_attempt_too(
+    stage: Stage, http_receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any) -> None:
+        raise ZeroDivisionError("oops")
+
+    execution = stage.execution(**hook(http_receiver))
+    monkeypatch.setattr("automation.actions.destinations.admit", broken)
+    for attempt in range(1, 12):
+        with pytest.raises(ZeroDivisionError):
+            stage.run(execution, attempt)
+    error = fails(stage, execution, 12)
+    assert (error.type, error.non_retryable) == ("ZeroDivisionError", True)
+
+
+def test_the_organizer_is_mailed_of_a_410_once(
+    stage: Stage, http_receiver: HttpReceiver, smtp_server: SmtpServer, settings: Any
+) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    http_receiver.on("/hook", Reply(status=410))
+    fails(stage, stage.execution(**hook(http_receiver)))
+    assert not smtp_server.messages  # not in the action's own time
+    assert alerts.mail_open_alerts() == 1
+    assert alerts.mail_open_alerts() == 0
+    [mail] = smtp_server.messages
+    assert mail.recipients == ("ada@weir.example",)
+    assert "410 Gone" in mail.text
+
+
+def test_switched_on_again_the_action_s_alert_is_closed(stage: Stage, http_receiver: HttpReceiver) -> None:
+    http_receiver.on("/hook", Reply(status=410), Reply())
+    fails(stage, stage.execution(**hook(http_receiver)))
+    Workflow.objects.update(version=1)  # the stage's workflow has one
+    action = WorkflowAction.objects.get()
+    workflows.update_action(action, is_active=True)
+    assert action.disabled_reason == ""
+    assert Alert.objects.get().closed_at is not None
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+@pytest.mark.django_db(transaction=True)
+def test_of_many_at_once_one_probes_and_each_gets_a_slot_of_its_own(
+    transactional_db: None, stage: Stage, http_receiver: HttpReceiver, settings: Any
+) -> None:
+    trip(stage, http_receiver)
+    http_receiver.on("/hook", Reply(status=503))
+    waiting = [stage.execution(**hook(http_receiver)) for _ in range(6)]
+    later(31)
+    types = in_threads(lambda execution: fails(stage, execution).type, waiting)
+    assert sorted(types) == ["CircuitOpen"] * 5 + ["HTTP503"]
+    assert Destination.objects.get().trips == 1
+
+    Destination.objects.update(state=CircuitState.CLOSED, failures=0)
+    http_receiver.on("/hook", Reply())
+    settings.OUTBOUND_RATE_HOST = "2/min"
+
+    def attempt(execution: WorkflowExecution) -> float:
+        try:
+            stage.run(execution, 2)
+        except ApplicationError as error:
+            return (error.next_retry_delay or dt.timedelta(days=-1)).total_seconds()
+        return 0.0
+
+    assert sorted(in_threads(attempt, waiting)) == [0, 0, 30, 60, 90, 120]
+
+
+def in_threads(do: Callable[[WorkflowExecution], Any], executions: Sequence[WorkflowExecution]) -> list[Any]:
+    def alone(execution: WorkflowExecution) -> Any:
+        try:
+            return do(execution)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(executions)) as pool:
+        return list(pool.map(alone, executions))
 
 
 # -- rates -------------------------------------------------------------------------------------------------------------
