@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.error
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -11,9 +12,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 from automation.durable.exceptions import ApplicationError
 from automation.models import NotificationLog, Suppression
+from automation.providers.callbacks.twilio import sign
 from automation.providers.sms import SmsFailed, SmsMessage, SmsRefused, get_backend, send_sms
 from tests.actions.conftest import Stage, stage  # noqa: F401 (a fixture)
-from tests.support.twilio import ACCOUNT, TOKEN, Trouble, TwilioApi
+from tests.support.twilio import ACCOUNT, TOKEN, Trouble, TwilioApi, post_callback
 
 JOSE = "+34600123456"
 MESSAGE = SmsMessage(
@@ -144,3 +146,27 @@ def test_the_callback_names_our_message(twilio: TwilioApi, stage: Stage) -> None
     row = NotificationLog.objects.get()
     assert twilio.messages[0].fields["StatusCallback"].endswith(f"/api/v1/callbacks/twilio/?notification={row.id}")
     assert row.provider_id == twilio.messages[0].sid
+
+
+@pytest.mark.django_db(transaction=True)
+def test_from_the_message_to_its_delivery(twilio: TwilioApi, stage: Stage, live_server: Any, settings: Any) -> None:  # noqa: F811
+    """Over HTTP both ways: the first answer is lost, the callback tells that the message was taken, and nobody gets it
+    twice."""
+    settings.PUBLIC_URL = live_server.url
+    twilio.then(Trouble(503, takes=True))
+    execution = stage.execution(action_type="send_sms", message="Hello")
+    with pytest.raises(ApplicationError, match="503"):
+        stage.run(execution)
+    [taken] = twilio.messages
+    for status in ("queued", "sent"):
+        url, fields = twilio.callback(taken, status)
+        assert post_callback(url, fields, sign(url, list(fields.items()), TOKEN)) == 204
+    result = stage.run(execution, attempt=2)
+    assert [outcome["status"] for outcome in result["recipients"]] == ["already_sent"]
+    assert twilio.messages == [taken]
+    url, fields = twilio.callback(taken, "delivered")
+    assert post_callback(url, fields, sign(url, list(fields.items()), TOKEN)) == 204
+    row = NotificationLog.objects.get()
+    assert (row.status, row.provider_id, row.attempts) == ("delivered", taken.sid, 1)
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        post_callback(url, fields | {"MessageStatus": "failed"}, sign(url, list(fields.items()), TOKEN))
