@@ -13,6 +13,7 @@ from automation.api.views.auth import TokenView
 from automation.api.views.booking_insight import ExplainView, MoveView, SendNowView, SkipView, TimelineView
 from automation.api.views.bookings import BookingViewSet
 from automation.api.views.callbacks import CallbackView
+from automation.api.views.definitions import DefinitionsView, OneDefinitionView, StartView
 from automation.api.views.destinations import DestinationViewSet
 from automation.api.views.event_types import EventTypeViewSet
 from automation.api.views.executions import ExecutionViewSet, StepsView
@@ -90,6 +91,9 @@ urlpatterns = [
     path("bookings/<uuid:pk>/timeline/<uuid:execution_id>/skip/", SkipView.as_view(), name="booking-skip"),
     path("bookings/<uuid:pk>/timeline/<uuid:execution_id>/send-now/", SendNowView.as_view(), name="booking-send-now"),
     path("bookings/<uuid:pk>/timeline/<uuid:execution_id>/move/", MoveView.as_view(), name="booking-move"),
+    path("definitions/", DefinitionsView.as_view(), name="definitions"),
+    path("definitions/<str:name>/", OneDefinitionView.as_view(), name="definition"),
+    path("definitions/<str:name>/start/", StartView.as_view(), name="definition-start"),
     path("executions/<uuid:pk>/steps/", StepsView.as_view(), name="execution-steps"),
     path("audit/", AuditView.as_view(), name="audit"),
     path("alerts/", AlertsView.as_view(), name="alerts"),

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from automation.durable import payloads, records
 from automation.durable.records import ExecutionRecord, StepRecord
@@ -21,6 +21,10 @@ Record = TypeVar("Record", ExecutionRecord, StepRecord)
 _TEXTS = frozenset({"input", "output", "failure", "heartbeat", "memo"})
 _IDS = frozenset({"id", "execution_id", "parent_id", "first_run_id", "previous_run_id"})
 _TIMES = frozenset({"created_at", "started_at", "completed_at", "run_at", "due", "deadline"})
+
+
+IN_HISTORY = Q(resolved_seq=None) | ~Q(kind=StepKind.UPDATE, resolved_seq=0)
+"""Leaves out the rows of refused updates whose refusal nobody has fetched yet: they are no part of the history."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,8 @@ class WorkflowHistory:
 
 
 def steps_of(execution: uuid.UUID) -> QuerySet[ExecutionStep]:
-    """The steps of an execution's history, by seq: all but refused updates whose refusal nobody has fetched yet."""
-    steps = ExecutionStep.objects.filter(execution_id=execution)
-    return steps.exclude(kind=StepKind.UPDATE, resolved_seq=0).order_by("seq")
+    """The steps of an execution's history, by seq."""
+    return ExecutionStep.objects.filter(IN_HISTORY, execution_id=execution).order_by("seq")
 
 
 def export(row: WorkflowExecution) -> WorkflowHistory:

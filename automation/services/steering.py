@@ -145,7 +145,7 @@ def messages_of(definition: registry.WorkflowDefinition) -> dict[str, list[dict[
             {
                 "name": name,
                 "description": table[name].description,
-                "parameters": [_shown(one) for one in parameters.of_function(table[name].function)],
+                "parameters": [described(one) for one in parameters.of_function(table[name].function)],
             }
             for name in known_names(table)
         ]
@@ -153,7 +153,8 @@ def messages_of(definition: registry.WorkflowDefinition) -> dict[str, list[dict[
     }
 
 
-def _shown(parameter: parameters.Parameter) -> dict[str, Any]:
+def described(parameter: parameters.Parameter) -> dict[str, Any]:
+    """A parameter for people and for builders of forms."""
     return {
         "name": parameter.name,
         "type": parameter.type,

@@ -8,14 +8,22 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
-from rest_framework import mixins
+from rest_framework import mixins, status
 from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from automation.api.filters import ExecutionFilter, StepFilter
+from automation.api.serializers.definitions import (
+    QueryResultSerializer,
+    RestartSerializer,
+    SendSerializer,
+    UpdateResultSerializer,
+    UpdateSerializer,
+)
 from automation.api.serializers.executions import (
     ExecutionDetailSerializer,
     ExecutionSerializer,
@@ -23,16 +31,16 @@ from automation.api.serializers.executions import (
     StepSerializer,
 )
 from automation.api.views.base import OwnedView, caller
-from automation.durable import control
+from automation.api.views.definitions import PERMISSION
+from automation.durable import histories
 from automation.errors import NotFound
-from automation.models import Booking, ExecutionStep, User, Workflow, WorkflowExecution
+from automation.models import ExecutionStep, User, WorkflowExecution
+from automation.services import steering
 
 
 def executions_of(user: User) -> Q:
-    """Runs of the organizer's workflows, and Python workflows about their bookings. By subqueries: joined, the two
-    conditions take twice as long over a large table."""
-    workflows, bookings = Workflow.objects.filter(organizer=user), Booking.objects.filter(organizer=user)
-    return Q(workflow__in=workflows.values("pk")) | Q(booking__in=bookings.values("pk"))
+    """Runs of the organizer's workflows, and Python workflows about their bookings."""
+    return Q(organizer=user)
 
 
 CANCEL_EXAMPLE = OpenApiExample("Cancel", {"reason": "The campaign is over"}, request_only=True)
@@ -67,31 +75,95 @@ class ExecutionViewSet(
     def cancel(self, request: Request, pk: UUID) -> Response:
         """Ask it to stop: what is planned never starts, and what is running is told at its next step."""
         reason = self.read(ReasonSerializer)["reason"]
-        return self._control(lambda id: control.cancel(id, reason))
+        return self._control(lambda id: steering.cancel(id, reason))
 
     @extend_schema(summary="Retry from the failed steps", tags=["executions"], request=None)
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: UUID) -> Response:
         """Steps that succeeded are not repeated."""
-        return self._control(control.retry)
+        return self._control(steering.retry)
 
     @extend_schema(summary="Re-drive a dead letter", tags=["executions"], request=None)
     @action(detail=True, methods=["post"])
     def redrive(self, request: Request, pk: UUID) -> Response:
         """Puts an execution that was given up back into the game."""
-        return self._control(control.redrive)
+        return self._control(steering.redrive)
 
     @extend_schema(summary="Pause", tags=["executions"], request=None)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, pk: UUID) -> Response:
         """No further step starts until it is resumed; what runs at present goes to its end."""
-        return self._control(control.pause)
+        return self._control(steering.pause)
 
     @extend_schema(summary="Resume", tags=["executions"], request=None)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: UUID) -> Response:
         """Goes on where it was paused."""
-        return self._control(control.resume)
+        return self._control(steering.resume)
+
+    @extend_schema(
+        summary="Send a signal",
+        tags=["executions"],
+        request=SendSerializer,
+        responses={202: None},
+        examples=[OpenApiExample("Approve", {"name": "approve", "args": [True]}, request_only=True)],
+    )
+    @action(detail=True, methods=["post"])
+    def signal(self, request: Request, pk: UUID) -> Response:
+        """It is in the execution's inbox when this answers, and handled in the order of its coming."""
+        data = self.read(SendSerializer)
+        steering.signal(self.get_object().pk, data["name"], data["args"])
+        return Response(status=status.HTTP_202_ACCEPTED)
+
+    @extend_schema(
+        summary="Ask a query",
+        tags=["executions"],
+        request=SendSerializer,
+        responses=QueryResultSerializer,
+        examples=[OpenApiExample("Status", {"name": "status"}, request_only=True)],
+    )
+    @action(detail=True, methods=["post"])
+    def query(self, request: Request, pk: UUID) -> Response:
+        """Its code answers of its state, whether it runs or has ended; nothing is changed."""
+        data = self.read(SendSerializer)
+        return Response({"result": steering.query(self.get_object().pk, data["name"], data["args"])})
+
+    @extend_schema(
+        summary="Send an update",
+        tags=["executions"],
+        request=UpdateSerializer,
+        responses={200: UpdateResultSerializer, 202: UpdateResultSerializer},
+        examples=[OpenApiExample("Priority", {"name": "set_priority", "args": [3]}, request_only=True)],
+    )
+    @action(detail=True, methods=["post"], url_path="update", url_name="update")
+    def send_update(self, request: Request, pk: UUID) -> Response:
+        """Waits for what it comes to: 200 with the result, or 202 where it takes longer; send it again with its id to
+        go on waiting. An update that its validator refuses is a 422, and leaves no trace."""
+        data = self.read(UpdateSerializer)
+        found = steering.update(
+            self.get_object().pk, data["name"], data["args"], update_id=data["id"], wait=data["wait_seconds"]
+        )
+        code = status.HTTP_200_OK if found.stage == "completed" else status.HTTP_202_ACCEPTED
+        return Response({"id": found.id, "stage": found.stage, "result": found.result}, status=code)
+
+    @extend_schema(
+        summary="Restart, from a step or from the beginning",
+        tags=["executions"],
+        request=RestartSerializer,
+        responses={201: ExecutionDetailSerializer},
+        examples=[OpenApiExample("From step 3", {"from_step": 3}, request_only=True)],
+    )
+    @action(detail=True, methods=["post"])
+    def restart(self, request: Request, pk: UUID) -> Response:
+        """A new execution of the same workflow begins with a copy of the steps before. Other parameters take what
+        starting a Python workflow takes."""
+        data, user = self.read(RestartSerializer), caller(request)
+        if data["input"] is not None and not (user.is_staff or user.has_perm(PERMISSION)):
+            raise PermissionDenied(f"Restarting with other parameters takes staff, or the permission {PERMISSION}.")
+        new = steering.restart(self.get_object().pk, from_step=data["from_step"], values=data["input"])
+        execution = self.get_queryset().get(pk=new)
+        body = ExecutionDetailSerializer(execution, context=self.get_serializer_context()).data
+        return Response(body, status=status.HTTP_201_CREATED)
 
     def _control(self, do: Callable[[UUID], Any]) -> Response:
         execution = self.get_object()
@@ -115,7 +187,7 @@ class StepsView(OwnedView[ExecutionStep], mixins.ListModelMixin, GenericAPIView[
         return Q()  # `get` has asked whose execution it is
 
     def get_queryset(self) -> QuerySet[ExecutionStep]:
-        return super().get_queryset().filter(execution=self.kwargs.get("pk"))
+        return super().get_queryset().filter(histories.IN_HISTORY, execution=self.kwargs.get("pk"))
 
     @extend_schema(summary="List an execution's steps")
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
