@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from email import message_from_bytes
+from html import unescape
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from automation import clock
+from automation.actions.bodies import render_bodies
+from automation.actions.layout import Surroundings, page
 from automation.actions.unsubscribe import read_token, unsubscribe, unsubscribe_url
 from automation.durable.exceptions import ApplicationError
 from automation.models import NotificationLog, NotificationPreference
@@ -292,6 +296,31 @@ def test_text_survives_byte_for_byte(smtp_server: SmtpServer, text: str) -> None
     payload = parts.get("text/plain", b"")  # no part for no text
     assert isinstance(payload, bytes)
     assert payload.decode("utf-8").replace("\r\n", "\n") == canonical(text)
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300))
+@example("{{ x }} {% if %} {# no #}")
+@example(".\r\n.\n..\r.")
+@example("\n\n trailing \n\n")
+@example("<p>no <b>HTML & such</b></p>")
+@example("ü" * 1200 + " " + "x" * 2000)
+@example("\ufeff\x85\u2028\x0b\x1f")
+def test_text_survives_from_the_template_to_the_mailbox(smtp_server: SmtpServer, text: str) -> None:
+    smtp_server.reset()
+    bodies = render_bodies("{{ custom_note }}", {"custom_note": text})
+    around = Surroundings(title="x", text=bodies.text)
+    send(Email(to=JOSE, subject="Text", text=bodies.text, html=page(bodies.html, around), idempotency_key="k"))
+    [received] = smtp_server.messages
+    [payload] = [
+        part.get_payload(decode=True) for part in received.message.walk() if part.get_content_type() == "text/plain"
+    ]
+    assert isinstance(payload, bytes)
+    assert payload.decode("utf-8").replace("\r\n", "\n") == canonical(text)
+    shown = unescape(re.sub("<[^>]*>", " ", received.html.partition('class="card content"')[2].partition(">")[2]))
+    assert canonical(text).split() == shown.split()[: len(canonical(text).split())]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
