@@ -14,7 +14,8 @@ class NotificationLogAdmin(History[NotificationLog]):
     list_filter = ("status", "channel")
     search_fields = ("recipient", "subject", "provider_id", "error", "execution__id")
     date_hierarchy = "created_at"
-    raw_id_fields = ("organizer", "execution")
+    raw_id_fields = ("organizer", "execution", "workflow", "booking")
+    inlines = (EventInline,)
     exclude = ("body",)
     readonly_fields = ("shown_body",)
 
@@ -45,3 +46,21 @@ class PaymentOperationAdmin(History[PaymentOperation]):
     search_fields = ("provider_id", "idempotency_key", "reference", "destination")
     date_hierarchy = "created_at"
     raw_id_fields = ("parent",)
+
+
+@admin.register(Suppression)
+class SuppressionAdmin(History[Suppression]):
+    list_display = ("recipient", "channel", "reason", "organizer", "created_at", "lifted_at")
+    list_filter = ("reason", "channel", ("lifted_at", admin.EmptyFieldListFilter))
+    list_select_related = ("organizer",)
+    search_fields = ("recipient", "detail", "organizer__email")
+    raw_id_fields = ("organizer", "notification")
+    actions = ("lift",)
+
+    @admin.action(description="Lift: messages may go there again", permissions=["lift"])
+    def lift(self, request: HttpRequest, queryset: QuerySet[Suppression]) -> None:
+        lifted = queryset.filter(lifted_at__isnull=True).update(lifted_at=clock.now())
+        self.message_user(request, f"{lifted} lifted.", messages.SUCCESS)
+
+    def has_lift_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("automation.change_suppression")

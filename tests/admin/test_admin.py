@@ -39,6 +39,7 @@ from automation.models import (
     PaymentOperation,
     ProviderRecord,
     StepStatus,
+    Suppression,
     TemplateCategory,
     Trigger,
     User,
@@ -65,6 +66,7 @@ READ_ONLY = (
     NotificationLog,
     PaymentOperation,
     ProviderRecord,
+    Suppression,
     WorkerHeartbeat,
     Workflow,
     WorkflowAction,
@@ -110,6 +112,7 @@ def rows(db: None) -> dict[type[Model], Model]:
         WorkerHeartbeat.objects.create(id="h:1:1", node="celery@h", hostname="h", pid=1),
         NotificationLog.objects.create(channel=Channel.EMAIL, recipient="a@example.com", execution=execution),
         NotificationPreference.objects.create(organizer=owner, recipient="a@example.com"),
+        Suppression.objects.create(organizer=owner, channel="email", recipient="a@example.com", reason="bounced"),
         PaymentOperation.objects.create(
             provider_id="pi_1", idempotency_key="k", kind="charge", amount="5.000", currency="EUR"
         ),
@@ -365,3 +368,11 @@ def test_the_secrets_of_webhooks_do_not_show(root: Client, rows: dict[type[Model
     for model in (WorkflowAction, WorkflowVersion, Workflow):
         html = root.get(page(model, "change", model._default_manager.get().pk)).content.decode()
         assert "gAAAA-secret" not in html, model
+
+
+def test_an_operator_lifts_a_suppression(root: Client, rows: dict[type[Model], Model]) -> None:
+    row = rows[Suppression]
+    root.post(page(Suppression, "changelist"), {"action": "lift", "_selected_action": [str(row.pk)]})
+    row.refresh_from_db()
+    assert isinstance(row, Suppression)
+    assert row.lifted_at is not None
