@@ -99,6 +99,7 @@ def _execution(
         workflow_id=row.workflow_id,
         version_id=row.version_id,
         booking_id=row.booking_id,
+        organizer_id=row.organizer_id,
         trigger=row.trigger,
         depth=row.depth,
         status=ExecutionStatus.RUNNING,

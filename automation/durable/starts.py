@@ -24,6 +24,7 @@ class NewExecution:
     """What to start. `definition` names a registered workflow class, `args` are its run method's arguments.
 
     business_id: the caller's own id, one open execution each; the row's id where empty.
+    organizer_id: whose it is to see.
     booking_sequence: with workflow, booking and trigger, the key that a repeated event cannot start again.
     scheduled_for: not before this time; None is now. start_delay: the same, from now.
     id: the row's; a new one where None. memo, search_attributes: name → value.
@@ -41,6 +42,7 @@ class NewExecution:
     workflow_id: uuid.UUID | None = None
     version_id: uuid.UUID | None = None
     booking_id: uuid.UUID | None = None
+    organizer_id: int | None = None
     trigger: str = ""
     booking_sequence: int | None = None
     depth: int = 0
@@ -89,6 +91,8 @@ def record_all_cancelled(new: Sequence[tuple[NewExecution, str]]) -> list[uuid.U
 
 
 def _row(new: NewExecution, now: dt.datetime) -> WorkflowExecution:
+    if not new.definition:
+        raise ValueError("a dynamic workflow is started by a name: the one that it is to take")
     if new.start_delay is not None:
         new = replace(new, scheduled_for=max(new.scheduled_for or now, now) + new.start_delay)
     start = max(new.scheduled_for or now, now)
@@ -101,6 +105,7 @@ def _row(new: NewExecution, now: dt.datetime) -> WorkflowExecution:
         workflow_id=new.workflow_id,
         version_id=new.version_id,
         booking_id=new.booking_id,
+        organizer_id=new.organizer_id,
         trigger=new.trigger,
         booking_sequence=new.booking_sequence,
         depth=new.depth,
@@ -142,6 +147,7 @@ def again(row: WorkflowExecution) -> NewExecution:
         workflow_id=row.workflow_id,
         version_id=row.version_id,
         booking_id=row.booking_id,
+        organizer_id=row.organizer_id,
         trigger=row.trigger,
         depth=row.depth,
         memo=memos.decode(row.memo),
@@ -175,7 +181,7 @@ def _insert(rows: Sequence[WorkflowExecution]) -> list[WorkflowExecution]:
 def _is_special(row: WorkflowExecution) -> bool:
     """Whether a row can collide with another one, or has more columns than the hot statement writes."""
     return bool(
-        (row.workflow_id or row.version_id or row.booking_id or row.business_id)
+        (row.workflow_id or row.version_id or row.booking_id or row.organizer_id or row.business_id)
         or (row.options or row.memo or row.search_attributes or row.parent_id or row.first_run_id)
     )
 

@@ -6,6 +6,8 @@ code that changes `status`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.db.models import Q
 
@@ -49,6 +51,10 @@ class WorkflowExecution(models.Model):
     )
     booking = models.ForeignKey(
         "automation.Booking", models.CASCADE, null=True, blank=True, related_name="executions", db_index=False
+    )
+    # Whose it is: the workflow's organizer, or the booking's; kept here so that a long list needs no other table.
+    organizer = models.ForeignKey(
+        "automation.User", models.CASCADE, null=True, blank=True, related_name="executions", db_index=False
     )
     trigger = models.CharField(max_length=30, blank=True, db_default="", choices=Trigger)
     booking_sequence = models.PositiveIntegerField(null=True, blank=True)
@@ -128,6 +134,10 @@ class WorkflowExecution(models.Model):
             # The sweep: rows that are due. 'due IS NOT NULL' and not a status, so that no hot statement's
             # condition implies it and the planner keeps to the primary key there.
             models.Index(fields=["due"], condition=Q(due__isnull=False), name="workflow_execution_due"),
+            # All of one organizer's, newest first.
+            models.Index(
+                fields=["organizer", "-id"], condition=Q(organizer__isnull=False), name="workflow_execution_of"
+            ),
             # Runs of one organizer's workflow, newest first; and of one booking. Partial, as are all but the primary
             # key: each index costs every change of a Python workflow's row.
             models.Index(
@@ -154,6 +164,13 @@ class WorkflowExecution(models.Model):
 
     def __str__(self) -> str:
         return f"{self.definition} {self.id}"
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Save; for whoever makes a row by hand, its organizer is filled in. The engine writes rows by other ways."""
+        if self._state.adding and self.organizer_id is None:
+            owned = self.workflow or self.booking
+            self.organizer_id = owned.organizer_id if owned is not None else None
+        super().save(*args, **options)
 
     @property
     def workflow_id_of_caller(self) -> str:

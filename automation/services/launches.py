@@ -15,7 +15,7 @@ from automation.causes import Cause
 from automation.durable import activity, starts
 from automation.durable.registry import UnknownName
 from automation.errors import Conflict, InvalidInput
-from automation.models import OPEN_STATUSES, WorkflowExecution
+from automation.models import OPEN_STATUSES, Booking, WorkflowExecution
 from automation.services import catalogue, parameters, queues
 from automation.workflows import DEFINITION
 
@@ -45,6 +45,7 @@ class Launcher:
             queue=queues.named(launch.queue) if launch.queue else entry.queue,
             business_id=launch.business_id,
             booking_id=launch.booking_id,
+            organizer_id=Booking.objects.filter(pk=launch.booking_id).values_list("organizer_id", flat=True).first(),
             depth=launch.depth,
         )
         with transaction.atomic():

@@ -88,6 +88,7 @@ def new_execution(
         workflow_id=definition.workflow.pk,
         version_id=definition.version.pk,
         booking_id=booking.pk,
+        organizer_id=booking.organizer_id,
         trigger=trigger,
         booking_sequence=sequence,
         depth=depth,

@@ -177,6 +177,7 @@ def start_live(
                     workflow_id=workflow.pk,
                     version_id=version.pk,
                     booking_id=booking.pk,
+                    organizer_id=workflow.organizer_id,
                     trigger=str(content["trigger"]),
                 )
             ]

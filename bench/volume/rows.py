@@ -99,7 +99,7 @@ def _executions(count: int) -> None:
             CREATE TEMPORARY TABLE wanted AS
             SELECT i, ('0' || lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 11, '0') || '7' ||
                        substr(md5(i::text), 1, 3) || '8' || substr(md5(i::text), 4, 15))::uuid AS id,
-                   at, w.id AS workflow_id, v.id AS version_id, b.id AS booking_id,
+                   at, w.organizer_id, w.id AS workflow_id, v.id AS version_id, b.id AS booking_id,
                    CASE WHEN i %% 20 = 0 THEN 'failed' ELSE 'completed' END AS status
             FROM (SELECT i, %(now)s::timestamptz - ((%(count)s - i) * interval '1 day' * %(days)s / %(count)s) AS at
                   FROM generate_series(1, %(count)s) AS i) AS m
@@ -117,10 +117,11 @@ def _executions(count: int) -> None:
         )
         cursor.execute(
             """
-            INSERT INTO automation_workflowexecution (id, definition, workflow_id, version_id, booking_id, trigger,
-                booking_sequence, status, queue, input, created_at, started_at, completed_at, actions_executed,
+            INSERT INTO automation_workflowexecution (id, definition, organizer_id, workflow_id, version_id, booking_id,
+                trigger, booking_sequence, status, queue, input, created_at, started_at, completed_at, actions_executed,
                 actions_failed, counted, error_message)
-            SELECT id, 'AutomationWorkflow', workflow_id, version_id, booking_id, 'booking_completed', i, status,
+            SELECT id, 'AutomationWorkflow', organizer_id, workflow_id, version_id, booking_id, 'booking_completed', i,
+                status,
                 'estuary-workflows', %s, at, at, at + interval '2 seconds', 5,
                 CASE status WHEN 'failed' THEN 1 ELSE 0 END, FALSE,
                 CASE status WHEN 'failed' THEN 'An action failed.' ELSE '' END

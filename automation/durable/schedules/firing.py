@@ -126,7 +126,8 @@ def _jitter(row: WorkflowSchedule) -> dt.timedelta:
 
 def upcoming(row: WorkflowSchedule, count: int) -> list[dt.datetime]:
     """The next moments, jitter included."""
-    spec, moment, found = rows.spec_of(row), max(row.seen_until, clock.now()), []
+    spec, moment = rows.spec_of(row), max(row.seen_until, clock.now())
+    found: list[dt.datetime] = []
     while len(found) < count and (following := times.next_after(spec, moment)) is not None:
         found.append(following + times.jitter(spec, row.schedule_id, following))
         moment = following
