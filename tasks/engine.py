@@ -73,3 +73,4 @@ def register_activities() -> None:
                 "rename one"
             )
         app.task(_run_link, name=definition.name, bind=True, rate_limit=definition.rate_limit, is_activity=True)
+    app.task(_run_link, name=canvas.ANY_ACTIVITY, bind=True, is_activity=True)

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 from automation.durable import coroutines, options, payloads, tokens
 from automation.durable.common import Priority, RetryPolicy
 from automation.durable.exceptions import CancelledError
-from automation.durable.registry import ACTIVITY_ATTRIBUTE, ActivityDefinition, type_hints
+from automation.durable.registry import (
+    ACTIVITY_ATTRIBUTE,
+    DYNAMIC,
+    RAW_ARGUMENTS,
+    ActivityDefinition,
+    check_dynamic,
+    type_hints,
+)
 from automation.models import ExecutionStep, WorkflowExecution
 
 if TYPE_CHECKING:
@@ -223,14 +230,19 @@ def defn(
     no_thread_cancel_exception: heartbeats do not raise when it is to stop; it asks `is_cancelled`.
     name: what it is known as; the function's own name by default. It is also the name of its Celery task.
     queue: the Celery queue it runs on, where the call names none. rate_limit: Celery's, e.g. "10/m", per worker.
+    dynamic: it runs every activity whose name no other one has; `info().activity_type` says which. It takes one
+    argument, all of theirs as a list of RawValue.
     """
 
     def attach(function: Function) -> Function:
         inner = inspect.unwrap(function)
         is_method = "self" in list(inspect.signature(inner).parameters)[:1]
         arguments, result = type_hints(inner, skip_first=is_method)
+        if dynamic:
+            check_dynamic(f"activity {inner.__qualname__}", name, arguments)
+            arguments = RAW_ARGUMENTS
         definition = ActivityDefinition(
-            name=name or getattr(function, "__name__", inner.__name__),
+            name=DYNAMIC if dynamic else name or getattr(function, "__name__", inner.__name__),
             function=function,
             queue=queue,
             rate_limit=rate_limit,

@@ -26,6 +26,7 @@ from celery import chain, chord, current_app
 from django.conf import settings
 
 from automation.durable import options as step_options
+from automation.durable import registry
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ VISIT = "execute_workflow"
 JOIN = "join_steps"
 FIRE = "fire_timers"
 EVENTS = "trigger_workflows"
+ANY_ACTIVITY = "dynamic_activity"
 
 QUIET_SECONDS = 1.0
 """For so long nothing is published after a publish has failed."""
@@ -171,13 +173,19 @@ def _link(execution: uuid.UUID, steps: Sequence[Sendable], now: dt.datetime, *, 
     longest = max(step_options.parse(step.options).attempt_seconds() for step in steps)
     countdown = max(0.0, (first.run_at - now).total_seconds()) if first.run_at is not None else 0.0
     return _signature(
-        first.name,
+        _task_of(first.name),
         [str(execution), [step.seq for step in steps], chunk],
         first.queue,
         countdown or None,
         first.priority,
         time_limit=longest + settings.DURABLE_LINK_BUDGET + TIME_LIMIT_MARGIN,
     )
+
+
+def _task_of(activity: str) -> str:
+    """An activity's task has its name; those that a dynamic one takes share a task."""
+    unknown = registry.find_activity(activity) is None
+    return ANY_ACTIVITY if unknown and registry.takes_any_activity() else activity
 
 
 def _signature(

@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
 from automation.durable import handlers, registry
-from automation.durable.registry import WORKFLOW_ATTRIBUTE, WorkflowDefinition, type_hints
+from automation.durable.registry import (
+    DYNAMIC,
+    RAW_ARGUMENTS,
+    WORKFLOW_ATTRIBUTE,
+    WorkflowDefinition,
+    check_dynamic,
+    type_hints,
+)
 
 Class = TypeVar("Class", bound=type)
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -39,6 +46,8 @@ def defn(
     """Make a class with one `@workflow.run` method a workflow, known as `name` (the class's own by default).
 
     failure_exception_types: exceptions that fail the execution; others park it until the code is mended.
+    dynamic: it runs every workflow whose name no other one has; `info().workflow_type` says which. Its run method takes
+    one argument, all of theirs as a list of RawValue.
     """
 
     def attach(target: Class) -> Class:
@@ -48,8 +57,11 @@ def defn(
                 f"{target.__qualname__} must have exactly one @workflow.run method, and has {len(methods)}"
             )
         arguments, result = type_hints(inspect.unwrap(getattr(target, methods[0])), skip_first=True)
+        if dynamic:
+            check_dynamic(f"workflow {target.__qualname__}", name, arguments)
+            arguments = RAW_ARGUMENTS
         definition = WorkflowDefinition(
-            name=name or target.__name__,
+            name=DYNAMIC if dynamic else name or target.__name__,
             cls=target,
             run=methods[0],
             place=f"{target.__module__}.{target.__qualname__}",
@@ -73,6 +85,9 @@ def definition_of(workflow: str | type | Callable[..., Any]) -> WorkflowDefiniti
     if isinstance(workflow, str):
         return registry.workflow(workflow)
     definition = getattr(workflow, WORKFLOW_ATTRIBUTE, None)
+    if isinstance(definition, WorkflowDefinition) and definition.name == DYNAMIC:
+        registry.register_workflow(definition.cls)
+        return definition
     if not isinstance(definition, WorkflowDefinition):
         raise TypeError(
             f"{workflow!r} is not a workflow: give a class that is decorated with @workflow.defn, its @workflow.run "

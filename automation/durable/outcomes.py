@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from automation.durable import failures, payloads
+from automation.durable.common import RawValue
 from automation.durable.exceptions import CancelledError, RetryState
 from automation.durable.options import StepOptions
 from automation.durable.records import StepRecord
+from automation.durable.registry import RAW_ARGUMENTS
 from automation.models import StepStatus
 
 _COMPLETED = str(StepStatus.COMPLETED)
@@ -62,6 +64,8 @@ class CanvasMember:
 def decode_arguments(text: str, hints: Sequence[Any]) -> list[Any]:
     """The argument list that a start or a call wrote; one hint each, the rest as JSON's own types."""
     values = payloads.decode(text) or []
+    if hints is RAW_ARGUMENTS:
+        return [[RawValue(payloads.encode(value)) for value in values]]
     result = []
     for index, value in enumerate(values):
         convert = payloads.converter(hints[index]) if index < len(hints) else None

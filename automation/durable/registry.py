@@ -14,7 +14,7 @@ import importlib.util
 import inspect
 import threading
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 class _Missing:
     """Stands for an argument that was not given; None is a value."""
 
+
+DYNAMIC = ""
+"""The name of the workflow, or the activity, that takes every name which no other one has."""
+
+RAW_ARGUMENTS: tuple[Any, ...] = (object(),)
+"""Stands for the hints of a dynamic definition, which gets all arguments as one list of RawValue."""
 
 WORKFLOW_ATTRIBUTE = "__durable_workflow__"
 ACTIVITY_ATTRIBUTE = "__durable_activity__"
@@ -125,14 +131,20 @@ def find_activity(name: str) -> ActivityDefinition | None:
     return _activities.get(name)
 
 
+def takes_any_activity() -> bool:
+    """Whether there is a dynamic activity."""
+    discover()
+    return DYNAMIC in _activities
+
+
 def workflows() -> list[WorkflowDefinition]:
     discover()
-    return sorted(_workflows.values(), key=lambda definition: definition.name)
+    return sorted((one for one in _workflows.values() if one.name != DYNAMIC), key=lambda definition: definition.name)
 
 
 def activities() -> list[ActivityDefinition]:
     discover()
-    return sorted(_activities.values(), key=lambda definition: definition.name)
+    return sorted((one for one in _activities.values() if one.name != DYNAMIC), key=lambda definition: definition.name)
 
 
 def discover() -> None:
@@ -189,6 +201,14 @@ def scoped() -> Iterator[None]:
             _activities.update(activities_before)
 
 
+def check_dynamic(what: str, name: str | None, arguments: Sequence[Any]) -> None:
+    """Refuse a dynamic definition that cannot be one."""
+    if name:
+        raise ValueError(f"{what}: give either a name or dynamic=True, not both")
+    if len(arguments) != 1:
+        raise ValueError(f"{what}: a dynamic one takes one argument, (args: Sequence[RawValue])")
+
+
 def type_hints(function: Callable[..., Any], skip_first: bool) -> tuple[tuple[Any, ...], Any]:
     """The annotations of a function's positional parameters, and of its result; Any where there is none."""
     try:
@@ -226,7 +246,7 @@ def _register(table: dict[str, Definition], definition: Definition, what: str) -
         known = table.get(definition.name)
         if known is not None and known.place != definition.place:
             raise DuplicateName(
-                f"two {what} definitions are named {definition.name!r}: "
+                f"two {what} definitions are {f'named {definition.name!r}' if definition.name else 'dynamic'}: "
                 f"{known.place} and {definition.place}; rename one"
             )
         table[definition.name] = definition
@@ -238,6 +258,8 @@ def _find(table: dict[str, Definition], name: str, what: str) -> Definition:
     if found is None:
         discover()
         found = table.get(name)
+    if found is None and name and (dynamic := table.get(DYNAMIC)) is not None:
+        return replace(dynamic, name=name)
     if found is None:
         near = difflib.get_close_matches(name, table, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(sorted(table)) or 'none'}"

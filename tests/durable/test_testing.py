@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import datetime as dt
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 
@@ -16,7 +16,7 @@ from asgiref.sync import async_to_sync
 from automation import clock
 from automation.durable import activity, canvas, registry, visits, workflow
 from automation.durable.client import WorkflowUpdateFailedError
-from automation.durable.common import RetryPolicy
+from automation.durable.common import RawValue, RetryPolicy
 from automation.durable.exceptions import (
     ActivityError,
     ApplicationError,
@@ -601,3 +601,47 @@ def test_an_activity_reaches_the_client_and_knows_its_priority() -> None:
         assert env.run(OrderWorkflow.run, Order(7)) == Order(10)
     with pytest.raises(RuntimeError, match="not in an activity"):
         activity.client()
+
+
+# -- dynamic definitions -----------------------------------------------------------------------------------------------
+
+
+@workflow.defn(dynamic=True)
+class AnyWorkflow:
+    @workflow.run
+    async def run(self, args: Sequence[RawValue]) -> Any:
+        order = workflow.payload_converter().from_payload(args[0].payload, Order)
+        plain = await workflow.execute_activity("testing_unheard_of", args=[order, 2], start_to_close_timeout=LIMIT)
+        grouped = await workflow.group(
+            *(
+                workflow.step(name, n, start_to_close_timeout=LIMIT)
+                for n, name in enumerate(("testing_a", "flows_echo"))
+            )
+        )
+        return [workflow.info().workflow_type, len(args), plain, *grouped]
+
+
+@activity.defn(dynamic=True)
+def any_activity(args: Sequence[RawValue]) -> Any:
+    return [activity.info().activity_type, [activity.payload_converter().from_payload(arg.payload) for arg in args]]
+
+
+def test_dynamic_definitions_take_what_no_other_does() -> None:
+    with WorkflowEnvironment.start_time_skipping(activities=[any_activity], workflows=[AnyWorkflow]) as env:
+        result = env.run("testing_anything", Order(7), "more")
+        assert result[:2] == ["testing_anything", 2]
+        assert result[2] == ["testing_unheard_of", [{"number": 7, "paid_at": None}, 2]]
+        assert result[3:] == [["testing_a", [0]], 1]
+        assert env.run("flows_script", ["call", "echo", 1]) == 1
+        with pytest.raises(ValueError, match="started by a name"):
+            env.start(AnyWorkflow.run, 1)
+        assert "" not in [definition.name for definition in (*registry.activities(), *registry.workflows())]
+    with pytest.raises(registry.UnknownName):
+        registry.activity("testing_unheard_of")
+
+
+def test_dynamic_definitions_have_no_name_and_one_argument() -> None:
+    with pytest.raises(ValueError, match="either a name or dynamic=True"):
+        activity.defn(name="x", dynamic=True)(any_activity)
+    with pytest.raises(ValueError, match=r"takes one argument, \(args: Sequence\[RawValue\]\)"):
+        activity.defn(dynamic=True)(stamp)

@@ -202,7 +202,7 @@ class WorkflowEnvironment:
         self._opened()
         definition = definitions.definition_of(workflow)
         client = SyncClient()
-        started = client.start_workflow(definition.cls, args=args, id=id or f"test-{uuid.uuid4()}", **options)
+        started = client.start_workflow(workflow, args=args, id=id or f"test-{uuid.uuid4()}", **options)
         self.settle()
         return EnvironmentHandle(self, uuid.UUID(started.result_run_id), definition.result_hint)
 
