@@ -76,16 +76,12 @@ def log_event(name: str, data: dict[str, Any] | None = None) -> Answer:
 @transactional_activity
 def update_analytics(name: str, value: Decimal = Decimal(1), dimensions: dict[str, str] | None = None) -> Answer:
     """Add to today's figure of that name, exactly once; the figure as it is now, as text."""
-    added = Decimal(str(value))  # also for a caller that sends a JSON number
-    known, made = Event.objects.get_or_create(
-        key=activity.info().idempotency_key,
-        defaults={"name": f"figure:{name}", "data": {"value": str(added)}, "execution_id": notices.execution_id()},
+    figure, _ = Figure.objects.select_for_update().get_or_create(
+        name=name, day=clock.now().date(), dimensions=_dimensions(dimensions or {})
     )
-    where: dict[str, Any] = {"name": name, "day": known.occurred_at.date(), "dimensions": _dimensions(dimensions or {})}
-    figure, _ = Figure.objects.select_for_update().get_or_create(**where)
-    if made:
-        Figure.objects.filter(pk=figure.pk).update(value=F("value") + added)
-        figure.refresh_from_db()
+    added = Decimal(str(value))  # also for a caller that sends a JSON number
+    Figure.objects.filter(pk=figure.pk).update(value=F("value") + added)
+    figure.refresh_from_db()
     return {"name": name, "day": figure.day.isoformat(), "value": str(figure.value)}
 
 

@@ -9,6 +9,7 @@ import pytest
 from django.core import mail
 
 from automation import clock
+from automation.domains.booking import following
 from automation.domains.booking.models import Attendance, SessionMessage
 from automation.domains.payment.models import Earning
 from automation.domains.shared.models import Event, Figure
@@ -16,6 +17,7 @@ from automation.durable import inbox, payloads
 from automation.durable.testing import EnvironmentHandle, WorkflowEnvironment
 from automation.durable.testing.fixtures import workflow_environment  # noqa: F401
 from automation.models import Booking, BookingAuditLog, BookingStatus, NotificationLog
+from automation.providers.email import Email
 from automation.providers.sms import memory as sms
 from tests.domains.booking import factories as make
 
@@ -122,8 +124,10 @@ def test_a_session_that_is_moved_is_followed_at_once(env: WorkflowEnvironment) -
     assert handle.result()["status"] == "completed"
 
 
-def test_a_lost_signal_of_a_change_costs_a_day_at_most(env: WorkflowEnvironment) -> None:
-    """Within a test's transaction nothing commits, so no signal is sent."""
+def test_a_lost_signal_of_a_change_costs_a_day_at_most(
+    env: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "tell", lambda *_: 0)
     booking = make.session(240)
     handle = env.start(SESSION, booking.pk)
     booking.start_time, booking.end_time = clock.now() + dt.timedelta(hours=60), clock.now() + dt.timedelta(hours=61)
@@ -286,6 +290,15 @@ def test_letters_are_in_the_readers_time_zone(env: WorkflowEnvironment) -> None:
     by_reader = {letter.to[0]: letter.body for letter in mail.outbox}
     assert "Friday, 15 January 2027, 12:00 (America/New_York)" in by_reader["ina@example.com"]
     assert "Friday, 15 January 2027, 18:00 (Europe/Madrid)" in by_reader["olga@example.com"]
+
+
+def test_a_message_that_somebody_began_to_send_keeps_its_message_id(env: WorkflowEnvironment) -> None:
+    booking = make.session(72)
+    SessionMessage.objects.create(booking=booking, sequence=0, kind="confirmation", role="invitee", key="theirs")
+    env.run("BookingCreatedWorkflow", booking.pk)
+    [letter] = [one for one in mail.outbox if one.to == ["ina@example.com"]]
+    theirs = Email(to="ina@example.com", subject="", text="", idempotency_key="theirs").message_id
+    assert letter.extra_headers["Message-ID"] == theirs
 
 
 def test_two_workflows_of_one_session_confirm_it_once(env: WorkflowEnvironment) -> None:

@@ -10,6 +10,7 @@ from django.core import mail
 
 from automation import clock
 from automation.domains.payment import ledger
+from automation.domains.payment.activities.charging import authorize_payment
 from automation.domains.payment.models import (
     Capture,
     Commission,
@@ -19,8 +20,8 @@ from automation.domains.payment.models import (
     Refund,
     Transaction,
 )
-from automation.durable.exceptions import WorkflowFailureError
-from automation.durable.testing import WorkflowEnvironment
+from automation.durable.exceptions import ApplicationError, WorkflowFailureError
+from automation.durable.testing import ActivityEnvironment, WorkflowEnvironment
 from automation.durable.testing.fixtures import workflow_environment  # noqa: F401
 from automation.models import NotificationLog, PaymentOperation
 from tests.domains.payment import factories as make
@@ -108,6 +109,16 @@ def test_another_card_after_a_declined_one_is_a_new_transaction(env: WorkflowEnv
     assert sorted(Transaction.objects.values_list("status", flat=True)) == ["captured", "declined"]
     row.refresh_from_db()
     assert row.status == "paid"
+
+
+def test_a_step_that_is_retried_after_a_declined_card_charges_the_new_one(db: None) -> None:
+    """An operator's retry runs the same step again, with the same key."""
+    row = make.payment(payment_method="pm_card_chargeDeclined")
+    with pytest.raises(ApplicationError, match="CardDeclined"):
+        ActivityEnvironment().run(authorize_payment, row.pk)
+    Payment.objects.filter(pk=row.pk).update(payment_method="pm_card_visa")
+    assert ActivityEnvironment().run(authorize_payment, row.pk)["status"] == "authorized"
+    assert Transaction.objects.count() == 2
 
 
 def test_two_workflows_of_one_payment_move_its_money_once(env: WorkflowEnvironment) -> None:

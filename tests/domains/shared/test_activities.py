@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from django.core import mail
 
+from automation.actions import notices
 from automation.domains.shared.activities import send_email_activity
 from automation.domains.shared.models import Event, Figure, UserProcessing
 from automation.domains.shared.payloads import EmailPayload, UserProcessingPayload
-from automation.durable import workflow
+from automation.durable import activity, workflow
 from automation.durable.common import RetryPolicy
 from automation.durable.exceptions import ActivityError, WorkflowFailureError
 from automation.durable.testing import WorkflowEnvironment
@@ -113,6 +114,18 @@ def test_a_lost_answer_makes_a_copy_with_the_same_message_id(
     smtp_server.drop_answers(1)
     assert call(env, "send_email", "ina@example.com", "Hello", "Text")["status"] == "sent"
     assert len({one.message["Message-ID"] for one in smtp_server.messages}) == 1
+
+
+def test_a_step_that_fails_after_its_mail_went_out_sends_no_second_one(env: WorkflowEnvironment) -> None:
+    def send_email(to: str) -> dict[str, Any]:
+        answer = notices.email(to, "Hello", "Text")
+        if activity.info().attempt == 1:
+            raise RuntimeError("the worker stumbles after the mail has gone out")
+        return answer
+
+    env.replace_activities({"send_email": send_email})
+    assert call(env, "send_email", "ina@example.com")["status"] == "already_sent"
+    assert len(mail.outbox) == 1
 
 
 def test_a_text_message_goes_out_as_e164(env: WorkflowEnvironment) -> None:
