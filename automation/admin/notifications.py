@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
-from automation.admin.base import BigTable, History
-from automation.models import NotificationLog, NotificationPreference, PaymentOperation
+from automation import clock
+from automation.admin.base import BigTable, History, HistoryInline
+from automation.models import (
+    NotificationEvent,
+    NotificationLog,
+    NotificationPreference,
+    PaymentOperation,
+    Suppression,
+)
+
+
+class EventInline(HistoryInline):
+    model = NotificationEvent
+    fields = ("kind", "source", "detail", "occurred_at", "received_at")
+    readonly_fields = ("received_at",)
+    show_change_link = False
 
 
 @admin.register(NotificationLog)
