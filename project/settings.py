@@ -208,6 +208,8 @@ DAILY_API_KEY = env.text("DAILY_API_KEY")
 DAILY_API_URL = env.url("DAILY_API_URL", "https://api.daily.co/v1", ("http", "https"))
 WEBHOOK_ALLOWED_HOSTS = env.words("WEBHOOK_ALLOWED_HOSTS", [])  # host or host:port that may be private or loopback
 WEBHOOK_TIMEOUT = env.seconds("WEBHOOK_TIMEOUT", 10.0, low=0.1)
+# The Python workflows that every organizer's actions may start ("*": all); staff's may start any.
+ORGANIZER_WORKFLOWS = env.words("ORGANIZER_WORKFLOWS", [])
 # Outbound calls of actions, by organizer and host: after so many failures in a row they wait (0: never), and one call a
 # pause, doubling from the first to the longest, tries whether the other end is back. None waits longer than the hold.
 OUTBOUND_BREAKER_FAILURES = env.integer("OUTBOUND_BREAKER_FAILURES", 5)

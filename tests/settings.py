@@ -11,3 +11,4 @@ TEST_ENVIRONMENT = environment
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.flows"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DURABLE_GATHER = 0.0  # a test sees at once what would be published; those of gathering itself say otherwise
+ORGANIZER_WORKFLOWS = ["flows_order", "flows_snippet", "outside_loop"]

@@ -18,6 +18,7 @@ from automation.actions.config import ActionConfig
 from automation.actions.invocation import Invocation
 from automation.actions.report import Report
 from automation.durable.common import RetryPolicy
+from automation.models import User
 from automation.rules import conditions, templating
 from automation.rules.validation import validate_conditions
 
@@ -100,6 +101,10 @@ class ActionType(ABC):
     def check_secret(self, text: str) -> str:
         """The text as it is stored, encrypted, in the action's secret. Raises InvalidInput."""
         return secrets.check_webhook_secret(text)
+
+    def objection(self, organizer: User, config: ActionConfig) -> ActionProblem | None:
+        """Why this organizer may not have such an action, whatever else is right with it."""
+        return None
 
     def run(self, invocation: Invocation) -> dict[str, Any]:
         """One attempt. Returns a `Report`'s result; raises `ApplicationError` with the same shape as its details."""

@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
+from django.conf import settings
+
+from automation.models import User
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -44,6 +48,23 @@ class Launcher(Protocol):
 
     def launch(self, launch: Launch) -> Started:
         """Start it, in the caller's transaction. Raises WeirError."""
+
+
+PERMISSION = "automation.add_workflowexecution"
+
+
+def may_start(user: User, workflow: str) -> bool:
+    """Whether what this organizer builds may start the workflow: what code defines belongs to no organizer, and can do
+    whatever its activities do. Staff and users with PERMISSION may start all, others what ORGANIZER_WORKFLOWS names."""
+    listed = settings.ORGANIZER_WORKFLOWS
+    return workflow in listed or "*" in listed or user.is_staff or user.has_perm(PERMISSION)
+
+
+def refusal(workflow: str) -> str:
+    return (
+        f"Only staff, and users with the permission {PERMISSION}, may have {workflow!r} started; "
+        "ORGANIZER_WORKFLOWS can name workflows for all."
+    )
 
 
 _launchers: list[Launcher] = []

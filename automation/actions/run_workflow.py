@@ -33,6 +33,7 @@ from automation.causes import MAX_DEPTH
 from automation.durable import payloads
 from automation.durable.common import RetryPolicy
 from automation.errors import Conflict, WeirError
+from automation.models import User
 from automation.rules import templating
 from automation.rules.expressions import ExpressionError, compile_expression
 from automation.rules.values import Unevaluable
@@ -73,6 +74,8 @@ class RunWorkflow(ActionType):
             raise report.failure(" ".join(problem.message for problem in problems), "BadConfiguration")
         name = wanted["workflow"]
         report.rendered = {"workflow": name}
+        if problem := self.objection(invocation.booking.organizer, invocation.action):
+            raise report.failure(problem.message, "NotPermitted")
         try:
             given = _given(wanted.get("input", {}), invocation.context)
             report.rendered["input"] = secrets.masked({**given.texts, **given.values})
@@ -104,6 +107,12 @@ class RunWorkflow(ActionType):
         if not started.new:
             report.notes.append("An execution with this id was under way already; no second one was started.")
         return report.result()
+
+    def objection(self, organizer: User, config: ActionConfig) -> ActionProblem | None:
+        name = config.config.get("workflow") if isinstance(config.config, dict) else None
+        if not isinstance(name, str) or launches.may_start(organizer, name):
+            return None
+        return ActionProblem("config.workflow", launches.refusal(name))
 
     def check(self, config: ActionConfig, templates: TemplateCheck) -> list[ActionProblem]:
         wanted = config.config

@@ -7,7 +7,7 @@ from typing import Any
 
 from automation.actions.config import ActionConfig
 from automation.actions.registry import UnknownActionType, registry
-from automation.models import Workflow
+from automation.models import User, Workflow, WorkflowAction
 
 Problems = dict[str, list[str]]
 """{`actions[1].conditions[0].rules[2].field`: [what is wrong, and what would be right]}."""
@@ -43,6 +43,16 @@ def check_actions(actions: Sequence[Mapping[str, Any]]) -> Problems:
     for index, action in enumerate(actions):
         problems |= check_action(action, f"actions[{index}]")
     return problems
+
+
+def check_permitted(organizer: User, action: WorkflowAction, place: str = "") -> Problems:
+    """Why this organizer may not have this action: what it does is reserved for others."""
+    config = ActionConfig.from_mapping({"action_type": action.action_type, "config": action.config})
+    try:
+        problem = registry.get(action.action_type).objection(organizer, config)
+    except UnknownActionType:  # which is said elsewhere
+        return {}
+    return {f"{place}.{problem.path}" if place else problem.path: [problem.message]} if problem else {}
 
 
 def check_secret(action_type: str, text: str) -> str:

@@ -18,7 +18,13 @@ from automation.actions.destinations import SWITCHED_OFF
 from automation.errors import InvalidInput, NotFound
 from automation.models import EventType, ExecutionStep, User, Workflow, WorkflowAction, WorkflowExecution
 from automation.services import alerts, audit, tags, versions, workflow_plans
-from automation.services.workflow_checks import check_action, check_actions, check_name, check_secret
+from automation.services.workflow_checks import (
+    check_action,
+    check_actions,
+    check_name,
+    check_permitted,
+    check_secret,
+)
 
 CHUNK = 1_000
 _FIELDS = ("name", "description", "trigger", "delay_minutes", "is_active", "late_policy", "tags")
@@ -71,7 +77,7 @@ def add_action(workflow: Workflow, *, by: User | None = None, **fields: Any) -> 
         last = row.actions.order_by("-order").first()
         action = WorkflowAction(workflow=row, order=0 if last is None else last.order + 1)
         assign_action(action, fields)
-        refuse(check_action(data_of(action)))
+        refuse(check_action(data_of(action)) | check_permitted(row.organizer, action))
         action.save()
         _follow_up(row, by)
         _audit(row, before=before, by=by)
@@ -87,7 +93,7 @@ def update_action(action: WorkflowAction, *, by: User | None = None, **changes: 
         if row is None:
             raise NotFound(f"There is no action {action.pk}.")
         assign_action(row, changes)
-        refuse(check_action(data_of(row)))
+        refuse(check_action(data_of(row)) | check_permitted(workflow.organizer, row))
         row.save()
         _follow_up(workflow, by)
         _audit(workflow, before=before, by=by)
@@ -142,6 +148,8 @@ def _save(workflow: Workflow, fields: Mapping[str, Any], by: User | None) -> Wor
     if "actions" in fields:
         actions = _actions(workflow, fields["actions"], problems)
         problems |= check_actions([data_of(action) for action in actions])
+        for index, action in enumerate(actions):
+            problems |= check_permitted(workflow.organizer, action, f"actions[{index}]")
     event_types = event_types_of(workflow, fields["event_types"], problems) if "event_types" in fields else None
     refuse(problems)
     with transaction.atomic():

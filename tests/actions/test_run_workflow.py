@@ -13,8 +13,10 @@ from automation.actions.registry import registry
 from automation.causes import MAX_DEPTH, caused_by, current_cause
 from automation.durable import payloads
 from automation.durable.exceptions import ApplicationError
-from automation.models import ExecutionStatus, WorkflowExecution
+from automation.errors import InvalidInput
+from automation.models import ExecutionStatus, Workflow, WorkflowExecution
 from automation.rules.fields import sample_context
+from automation.services import workflows
 from tests.actions.conftest import Change, Stage
 
 
@@ -149,3 +151,31 @@ def test_a_good_configuration_has_no_problems_and_its_preview_starts_nothing(sta
     preview = registry.get("run_workflow").preview(sample_context(), ActionConfig.from_mapping(broken))
     assert any(isinstance(problem, ActionProblem) and "number" in problem.message for problem in preview.problems)
     assert not started(stage)
+
+
+def test_an_organizer_starts_only_what_is_open_to_all(stage: Stage, settings: Any) -> None:
+    """Otherwise a workflow that deploys, or pays out, would be one action away from everybody."""
+
+    def make() -> Workflow:
+        return workflows.create(stage.organizer, name="W", trigger="booking_created", actions=[config()])
+
+    settings.ORGANIZER_WORKFLOWS = []
+    execution = stage.execution(**config())
+    with pytest.raises(ApplicationError) as caught:
+        stage.run(execution)
+    assert (caught.value.type, caught.value.non_retryable) == ("NotPermitted", True)
+    with pytest.raises(InvalidInput) as refused:
+        make()
+    assert "Only staff" in refused.value.fields["actions[0].config.workflow"][0]
+    assert not started(stage)
+    settings.ORGANIZER_WORKFLOWS = ["*"]
+    workflow = make()
+    settings.ORGANIZER_WORKFLOWS = []
+    with pytest.raises(InvalidInput):
+        workflows.add_action(workflow, **config())
+    with pytest.raises(InvalidInput):
+        workflows.update_action(workflow.actions.get(), name="x")
+    stage.organizer.is_staff = True
+    stage.organizer.save()
+    assert stage.run(execution)["status"] == "success"
+    workflows.add_action(workflow, **config())
