@@ -31,7 +31,7 @@ def ending_of(
             raise Parked(str(problem)) from problem
         return _counted(Ending(str(ExecutionStatus.COMPLETED), result=result), task.result())
     if isinstance(error, ContinueAsNewError):
-        return Ending(str(ExecutionStatus.CONTINUED), continuation=error.continuation)
+        return ending_of_failure(error)
     if is_cancelled_exception(error) and (cancel_reason is not None or not isinstance(error, FailureError)):
         return _cancelled(cancel_reason or "")
     if isinstance(error, (FailureError, *failure_types)):
@@ -47,7 +47,9 @@ def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
 
 
 def ending_of_failure(error: BaseException) -> Ending:
-    """The end of an execution that this error fails."""
+    """The end of an execution that this error fails; or continues as new."""
+    if isinstance(error, ContinueAsNewError):
+        return Ending(str(ExecutionStatus.CONTINUED), continuation=error.continuation)
     ending = Ending(str(ExecutionStatus.FAILED), failure=failures.encode(error), error_message=_message_of(error))
     details = getattr(error, "details", ())
     return _counted(ending, details[0] if details else None)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from automation.durable import failures, inbox, payloads
 from automation.durable.common import RawValue
 from automation.durable.endings import Parked, ending_of_failure
-from automation.durable.exceptions import ApplicationError, CancelledError, FailureError
+from automation.durable.exceptions import ApplicationError, CancelledError, ContinueAsNewError, FailureError
 from automation.durable.handlers import QUERY, SIGNAL, UPDATE, Handler, HandlerUnfinishedPolicy, known_names
 from automation.durable.outcomes import decode_arguments
 from automation.durable.records import Decision, Ending, StepRecord
@@ -150,6 +150,8 @@ class Messages:
             result = handler.call(self.run.instance, args)
             if inspect.isawaitable(result):
                 await result
+        except ContinueAsNewError as error:
+            self._failure = self._failure or error
         except Exception as error:
             self._fail(f"the handler of signal {step.name!r}", error)
         finally:
@@ -173,6 +175,8 @@ class Messages:
         except asyncio.CancelledError as error:
             failure = failures.encode(CancelledError(str(error) or "Cancelled"))
             self._answer(step, Answer(step.seq, str(StepStatus.FAILED), failure=failure))
+        except ContinueAsNewError as error:
+            self._failure = self._failure or error
         except Exception as error:
             if self._is_failure(error):
                 self._answer(step, Answer(step.seq, str(StepStatus.FAILED), failure=failures.encode(error)))

@@ -27,6 +27,11 @@ members = st.one_of(
     st.just(("nothing",)),
 ).map(list)
 calls = members.map(lambda member: ["call", *member])
+locals_ = st.one_of(
+    st.tuples(st.just("echo"), values),
+    st.tuples(st.just("flaky"), values, st.integers(1, 2)),
+    st.tuples(st.just("refuse"), values),
+).map(lambda member: ["local", *member])
 sleeps = st.sampled_from([0, 0.5, 3, 40, 90_000]).map(lambda seconds: ["sleep", seconds])
 groups = st.lists(members, min_size=1, max_size=6).map(lambda several: ["group", *several])
 chains = st.lists(
@@ -35,11 +40,13 @@ chains = st.lists(
     max_size=5,
 ).map(lambda several: ["chain", *several])
 plans = st.recursive(
-    st.one_of(calls, sleeps, groups, chains),
+    st.one_of(calls, locals_, sleeps, groups, chains),
     lambda inner: st.one_of(
         st.lists(inner, min_size=1, max_size=4).map(lambda several: ["all", *several]),
         st.lists(inner, min_size=1, max_size=4).map(lambda several: ["gather", *several]),
         st.tuples(inner, inner).map(lambda two: ["background", *two]),
+        inner.map(lambda one: ["child", one]),
+        inner.map(lambda one: ["started", one]),
     ),
     max_leaves=10,
 )

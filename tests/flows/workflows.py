@@ -13,6 +13,7 @@ from automation.durable.exceptions import ActivityError
 from tests.flows import activities
 
 LIMIT = dt.timedelta(seconds=20)
+SLOW = RetryPolicy(initial_interval=dt.timedelta(seconds=5), maximum_attempts=8)
 QUICK = RetryPolicy(initial_interval=dt.timedelta(milliseconds=500), maximum_attempts=8)
 
 
@@ -33,6 +34,9 @@ class Script:
     ["background", plan, plan]           the first begins; the second is played; then the first is waited for, a year at
                                          most
     ["group", [activity, *args], …]      a group
+    ["local", activity, *args]           a local activity; an error becomes its words
+    ["child", plan]                      a child that plays the plan; its result
+    ["started", plan]                    the same, started under an id of its own, and then waited for
     ["chain", member, …]                 a chain; a member is [activity, *args], or ["group", [activity, *args], …]
     """
 
@@ -48,6 +52,15 @@ class Script:
             case "sleep":
                 await asyncio.sleep(rest[0])
                 return "slept"
+            case "local":
+                return await self.local(*rest)
+            case "child":
+                return await workflow.execute_child_workflow(Script.run, rest[0])
+            case "started":
+                id = str(workflow.uuid4())
+                handle = await workflow.start_child_workflow(Script.run, rest[0], id=id)
+                assert handle.id == id
+                return await handle
             case "all":
                 return [await self.play(part) for part in rest]
             case "gather":
@@ -71,6 +84,14 @@ class Script:
         try:
             return await workflow.execute_activity(
                 f"flows_{name}", args=list(args), start_to_close_timeout=LIMIT, retry_policy=QUICK
+            )
+        except ActivityError as error:
+            return words(error)
+
+    async def local(self, name: str, *args: Any) -> Any:
+        try:
+            return await workflow.execute_local_activity(
+                f"flows_{name}", args=list(args), start_to_close_timeout=LIMIT, retry_policy=SLOW
             )
         except ActivityError as error:
             return words(error)
@@ -129,6 +150,48 @@ class Parent:
     @workflow.run
     async def run(self, plan: list[Any], children: int) -> list[Any]:
         return await asyncio.gather(*(workflow.execute_child_workflow(Script.run, plan) for _ in range(children)))
+
+
+@workflow.defn(name="flows_counter")
+class Counter:
+    """Counts by signals and by updates, each of which enters a row, until it is closed."""
+
+    @workflow.init
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+        self.total = 0
+        self.closed = False
+
+    @workflow.run
+    async def run(self) -> dict[str, Any]:
+        await workflow.wait_condition(lambda: self.closed)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return {"total": self.total, "seen": self.seen}
+
+    @workflow.signal
+    def see(self, number: int) -> None:
+        self.seen.append(number)
+
+    @workflow.signal
+    def close(self) -> None:
+        self.closed = True
+
+    @workflow.query
+    def state(self) -> dict[str, Any]:
+        return {"total": self.total, "seen": len(self.seen)}
+
+    @workflow.update
+    async def add(self, amount: int, pause: float = 0.0) -> str:
+        await workflow.execute_activity(
+            activities.enter_slowly, args=[str(amount), pause], start_to_close_timeout=LIMIT, retry_policy=QUICK
+        )
+        self.total += amount
+        return f"added {amount}"
+
+    @add.validator
+    def check_add(self, amount: int, pause: float = 0.0) -> None:
+        if amount <= 0:
+            raise ValueError(f"add something, not {amount}")
 
 
 # -- the loop ----------------------------------------------------------------------------------------------------------
