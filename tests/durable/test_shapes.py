@@ -142,6 +142,19 @@ def test_a_workflow_on_the_base_polls_once_a_day_by_names_of_activities() -> Non
         assert [name for name, _ in handle.activities()] == ["load_invoice", "is_paid", "is_paid", "is_paid"]
 
 
+def test_it_sends_a_reminder_after_two_weeks_and_begins_anew() -> None:
+    sent.clear()
+    with WorkflowEnvironment.start_time_skipping(activities=INVOICE) as env:
+        began = env.now
+        handle = env.start(InvoiceWorkflow.run, 20, id="invoice-20")
+        env.skip(timedelta(days=14))
+        assert sent == [(20, "late")]
+        assert handle.execution.id != handle.run_id, "continued as new"
+        assert handle.result() == {"status": "paid"}
+        assert env.now - began == timedelta(days=20)
+        assert len(handle.activities()) == 1 + 6
+
+
 # -- decorators --------------------------------------------------------------------------------------------------------
 
 

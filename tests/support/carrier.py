@@ -16,7 +16,7 @@ import random
 import uuid
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from celery import Task, signature
@@ -27,6 +27,7 @@ from django.db.models import Min
 from automation import clock
 from automation.durable import canvas, hooks, liveness, recovery, starts, statements, visits
 from automation.durable.runner import Ran
+from automation.durable.testing.messages import Message, following, messages_of
 from automation.models import OPEN_STATUSES, ExecutionStatus, WorkerHeartbeat, WorkflowExecution
 from project.celery import app
 from tests.support.consistency import assert_consistent
@@ -44,31 +45,6 @@ class Replaced(Exception):
     def __init__(self, replacement: Any) -> None:
         super().__init__(str(replacement))
         self.replacement = replacement
-
-
-class _Counter:
-    """A chord's: how many of its header have not ended yet."""
-
-    def __init__(self, left: int, body: Any) -> None:
-        self.left = left
-        self.body = body
-
-
-@dataclass
-class Message:
-    """One task message on its way."""
-
-    task: str
-    args: list[Any]
-    queue: str
-    at: float  # seconds since the epoch
-    time_limit: float | None = None
-    rest: list[Any] = field(default_factory=list)  # what follows it in its chain
-    chord: _Counter | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return f"{self.task}{self.args} on {self.queue}"
 
 
 @dataclass
@@ -203,7 +179,7 @@ class Carrier:
         self.point("before publish")
         if self._away:
             return False
-        for message in self._messages_of(sig):
+        for message in messages_of(sig):
             self.published.append(message)
             if self._loses(message):
                 continue
@@ -211,28 +187,6 @@ class Carrier:
             self.messages += [copy.copy(message) for _ in range(self.faults.copies)]
         self.point("after publish")
         return True
-
-    def _messages_of(self, sig: Any, rest: Sequence[Any] = (), chord: _Counter | None = None) -> list[Message]:
-        kind = sig.get("subtask_type")
-        if kind == "chain":
-            first, *others = sig.tasks
-            return self._messages_of(first, [*others, *rest], chord)
-        if kind == "chord":
-            counter = _Counter(len(sig.tasks), sig.body)
-            return [message for member in sig.tasks for message in self._messages_of(member, (), counter)]
-        options = dict(sig.options)
-        return [
-            Message(
-                task=sig.task,
-                args=list(sig.args),
-                queue=options.get("queue", settings.WORKFLOW_TASK_QUEUE),
-                at=clock.timestamp() + (options.get("countdown") or 0.0),
-                time_limit=options.get("time_limit"),
-                rest=list(rest),
-                chord=chord,
-                options=options,
-            )
-        ]
 
     def _loses(self, message: Message) -> bool:
         lost = (self.faults.lose is not None and self.faults.lose(message)) or self._happens(self.faults.loss)
@@ -280,7 +234,7 @@ class Carrier:
                 self._workers[self._workers.index(worker)] = self._hire()
             return
         except Replaced as replaced:
-            for follower in self._messages_of(replaced.replacement, message.rest, message.chord):
+            for follower in messages_of(replaced.replacement, message.rest, message.chord):
                 if not self._loses(follower):
                     self.messages.append(follower)
             return
@@ -293,15 +247,7 @@ class Carrier:
         self._after(message)
 
     def _after(self, message: Message) -> None:
-        following: list[Message] = []
-        if message.rest:
-            first, *others = message.rest
-            following = self._messages_of(first, others, message.chord)
-        elif message.chord is not None:
-            message.chord.left -= 1
-            if message.chord.left == 0:
-                following = self._messages_of(message.chord.body)
-        self.messages += [one for one in following if not self._loses(one)]
+        self.messages += [one for one in following(message) if not self._loses(one)]
 
     # -- points --------------------------------------------------------------------------------------------------------
 
