@@ -24,6 +24,77 @@ from automation.services import explain, timeline
 MOVE_EXAMPLE = OpenApiExample("Tomorrow morning", {"at": "2027-03-29T09:00:00+02:00"}, request_only=True)
 SKIP_EXAMPLE = OpenApiExample("With a word", {"reason": "I have called them"}, request_only=True)
 
+TIMELINE_EXAMPLE = OpenApiExample(
+    "A reminder that is planned",
+    {
+        "booking_id": "0197f3c2-6d1e-7c44-9a51-2f0c8e6b7a10",
+        "now": "2027-03-27T08:00:00+00:00",
+        "entries": [
+            {
+                "kind": "planned",
+                "at": "2027-03-28T08:00:00+00:00",
+                "status": "runs",
+                "workflow_id": "0197f3c2-1111-7c44-9a51-2f0c8e6b7a10",
+                "workflow_name": "Reminder",
+                "execution_id": "0197f3c2-2222-7c44-9a51-2f0c8e6b7a10",
+                "action_id": "0197f3c2-3333-7c44-9a51-2f0c8e6b7a10",
+                "action": "Mail",
+                "action_type": "send_email",
+                "channel": "",
+                "recipients": ["jose@enterprise.com"],
+                "subject": "Discovery Call tomorrow",
+                "reason": "",
+                "actor": "",
+                "changes": {},
+                "set_by_hand": False,
+                "controls": ["skip", "send_now", "move"],
+            }
+        ],
+    },
+    response_only=True,
+)
+EXPLAIN_EXAMPLE = OpenApiExample(
+    "A rule that did not hold",
+    {
+        "booking_id": "0197f3c2-6d1e-7c44-9a51-2f0c8e6b7a10",
+        "booking_status": "confirmed",
+        "explained_at": "2027-03-27T08:00:00+00:00",
+        "events": [
+            {
+                "trigger": "booking_created",
+                "occurred_at": "2027-03-26T08:00:00+00:00",
+                "source": "api",
+                "processed_at": "2027-03-26T08:00:01+00:00",
+                "note": "",
+            }
+        ],
+        "workflows": [
+            {
+                "workflow_id": "0197f3c2-1111-7c44-9a51-2f0c8e6b7a10",
+                "workflow_name": "For enterprises",
+                "trigger": "booking_created",
+                "is_active": True,
+                "verdict": "stopped",
+                "reasons": [
+                    {
+                        "code": "conditions",
+                        "message": "Mail: invitee_domain equals 'enterprise.com' does not hold: it is 'other.com'.",
+                        "details": {
+                            "field": "invitee_domain",
+                            "operator": "equals",
+                            "expected": "enterprise.com",
+                            "actual": "other.com",
+                            "reason": None,
+                        },
+                    }
+                ],
+                "executions": [],
+            }
+        ],
+    },
+    response_only=True,
+)
+
 
 class OneBookingView(OwnedView[Booking], GenericAPIView[Booking]):
     queryset = Booking.objects.select_related("event_type", "organizer")
@@ -109,6 +180,7 @@ class ExplainView(OneBookingView):
         operation_id="bookings_explain",
         summary="Explain what workflows did about a booking",
         responses=ExplanationSerializer,
+        examples=[EXPLAIN_EXAMPLE],
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Every workflow considered, and exactly what stopped each that did not act: the switch, the event type, the
