@@ -15,6 +15,7 @@ recovery.register_sweep("inbound events", inbound.sweep_events)
 
 @shared_task(name="clean_up_outside", time_limit=60 * 60)
 def clean_up_outside() -> str:
-    """Delete inbound events of more than 90 days ago, and held calls of executions that have ended."""
+    """Delete inbound events of more than 90 days ago, and calls and destinations that are of no concern any more."""
     close_old_connections()
-    return f"{inbound.purge(clock.now())} events deleted, {destinations.tidy()} calls forgotten"
+    now = clock.now()
+    return f"{inbound.purge(now)} events deleted, {destinations.tidy(now)} calls and destinations forgotten"

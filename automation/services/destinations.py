@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 BATCH = 50
 """Calls that one sweep wakes or replays."""
 TIDY_BATCH = 1_000
+FORGOTTEN = dt.timedelta(days=30)
 
 
 def with_counts(rows: QuerySet[Destination]) -> QuerySet[Destination]:
@@ -187,10 +188,16 @@ def _replay_one(call_id: UUID, now: dt.datetime) -> bool:
     return call.state == HeldState.RETRYING
 
 
-def tidy() -> int:
-    """Forget the calls of executions that ended in another way than by failing; returns how many."""
+def tidy(now: dt.datetime) -> int:
+    """Forget the calls of executions that ended in another way than by failing, and destinations with which nothing has
+    been wrong for a month; returns how many."""
     over = [status for status in ENDED_STATUSES if status not in (ExecutionStatus.FAILED, ExecutionStatus.PARKED)]
     done = 0
     while ids := list(HeldCall.objects.filter(execution__status__in=over).values_list("id", flat=True)[:TIDY_BATCH]):
         done += HeldCall.objects.filter(id__in=ids).delete()[0]
+    long_ago = now - FORGOTTEN
+    quiet = Destination.objects.filter(state=CircuitState.CLOSED, rate="", held=None, created_at__lt=long_ago)
+    quiet = quiet.filter(Q(mended_at=None) | Q(mended_at__lt=long_ago), Q(next_slot=None) | Q(next_slot__lt=now))
+    while ids := list(quiet.values_list("id", flat=True)[:TIDY_BATCH]):
+        done += Destination.objects.filter(id__in=ids).delete()[0]
     return done

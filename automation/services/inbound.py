@@ -293,7 +293,8 @@ class _Change:
             invitee_timezone=_timezone(meeting.timezone),
             start_time=start,
             end_time=end,
-            attendee_count=meeting.attendees,
+            # Made elsewhere, the meeting takes place however many come: more than are admitted here count as those.
+            attendee_count=min(meeting.attendees, event_type.max_attendees),
             custom_answers=dict(meeting.answers),
             **self._place(),
             **self.origin(),

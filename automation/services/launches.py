@@ -51,11 +51,17 @@ class Launcher:
         with transaction.atomic():
             if written := starts.start_many([new]):
                 return Started(written[0], True)
-            there = WorkflowExecution.objects.filter(
-                namespace=settings.WORKFLOW_NAMESPACE, business_id=launch.business_id, status__in=OPEN_STATUSES
-            ).first()
+            there = (
+                WorkflowExecution.objects.filter(
+                    namespace=settings.WORKFLOW_NAMESPACE, business_id=launch.business_id, status__in=OPEN_STATUSES
+                )
+                .select_related("booking")
+                .first()
+            )
         if there is None:  # it has ended between our attempt and our look
             raise Conflict(f"an execution with the id {launch.business_id!r} was open a moment ago; try again")
+        if there.definition != launch.workflow or not _of_same_organizer(there, launch):
+            raise InvalidInput(f"the id {launch.business_id!r} is in use by an execution of something else")
         return Started(there.id, False)
 
 
@@ -63,6 +69,12 @@ def connect() -> None:
     """Called once, when the app is ready."""
     launches.use(Launcher())
     causes.resolve_with(_of_activity)
+
+
+def _of_same_organizer(there: WorkflowExecution, launch: Launch) -> bool:
+    if there.booking is None or there.booking_id == launch.booking_id:
+        return there.booking_id == launch.booking_id
+    return Booking.objects.filter(id=launch.booking_id, organizer_id=there.booking.organizer_id).exists()
 
 
 def _entry(name: str) -> catalogue.Entry:

@@ -8,9 +8,11 @@ import hmac
 import itertools
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connection
 from rest_framework.response import Response
 from rest_framework.test import APIClient
 from standardwebhooks.webhooks import Webhook as Signer
@@ -276,6 +278,32 @@ def test_in_every_order_a_cancelled_meeting_stays_cancelled(cal: Sender, order: 
         name, uid, start, more = history[index]
         cal.post(cal_event(name, uid, start, minute=index, **more))
     assert not Booking.objects.filter(status=BookingStatus.CONFIRMED).exists()
+
+
+def test_more_guests_than_are_admitted_here_keep_no_meeting_from_it(cal: Sender, event_type: EventType) -> None:
+    EventType.objects.update(max_attendees=1)
+    assert cal.post(cal_event("BOOKING_CREATED")).status_code == 200
+    assert Booking.objects.get().attendee_count == 1
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+@pytest.mark.django_db(transaction=True)
+def test_many_deliveries_at_once_make_one_booking(transactional_db: None, cal: Sender) -> None:
+    history = [cal_event(name, uid, start, minute=i, **more) for i, (name, uid, start, more) in enumerate(CAL_HISTORY)]
+
+    def send(data: Any) -> int:
+        try:
+            return int(cal.post(data).status_code)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        codes = list(pool.map(send, history * 4))
+    assert set(codes) <= {200, 202}
+    [booking] = Booking.objects.filter(status=BookingStatus.CONFIRMED)
+    assert booking.start_time == CAL_HISTORY[-1][2]
+    assert InboundEvent.objects.count() == 3
+    assert InboundSource.objects.get().received == 12
 
 
 # -- Calendly ----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from automation import clock
 from automation.durable import activity, registry, workflow
 from automation.models import (
     Alert,
@@ -127,8 +128,10 @@ def test_what_was_cancelled_meanwhile_stays_so(carrier: Carrier, http_receiver: 
     [entry] = execution_log(WorkflowExecution.objects.get())
     assert entry["status"] == "skipped"
     assert len(http_receiver.requests) == 1
-    assert destinations.tidy() == 1  # what was skipped waits for nobody
+    assert destinations.tidy(clock.now()) == 1  # what was skipped waits for nobody
     assert not HeldCall.objects.exists()
+    assert destinations.tidy(clock.now() + timedelta(days=31)) == 1  # nor is the host of any concern
+    assert not Destination.objects.exists()
 
 
 def test_a_rate_spreads_calls_over_time_and_loses_none(
