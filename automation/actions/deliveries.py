@@ -147,7 +147,11 @@ def _write(row: NotificationLog, status: NotificationStatus, error: str, **value
     """Writes what an attempt came to. A provider's callback may have been quicker than its answer, or than our timeout:
     then the row has another status than we loaded, which knows more than we do, and stays."""
     rows = NotificationLog.objects.filter(id=row.id)
-    values |= {"attempts": F("attempts") + int(status != NotificationStatus.SUPPRESSED), "deferred_until": None}
+    values |= {
+        "attempts": F("attempts") + int(status != NotificationStatus.SUPPRESSED),
+        "deferred_until": None,
+        "reserved_at": None,
+    }
     if not rows.filter(status=row.status).update(status=status, error=error, **values):
         rows.update(**values)
     row.status, row.error = status, error

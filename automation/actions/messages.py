@@ -33,6 +33,8 @@ class Letter:
     body: str
     send: Callable[[NotificationLog], str]
     provider_id: str = ""
+    timezone: str = "UTC"
+    """The recipient's, as the booking knows it."""
 
 
 @dataclass
@@ -57,7 +59,8 @@ def deliver(invocation: Invocation, channel: Channel, letters: Sequence[Letter],
     found = deliveries.find_or_create(invocation, channel, drafts)
     rows = {letter.recipient: found[deliveries.recipient_key(letter.recipient)] for letter in letters}
     trying = deliveries.to_try(rows)
-    objections = wishes.objections(invocation, channel, {name: rows[name] for name in trying})
+    zones = {letter.recipient.lower(): letter.timezone for letter in letters}
+    objections = wishes.objections(invocation, channel, {name: rows[name] for name in trying}, zones)
     tally = _Tally(channel)
     for letter in letters:
         row = rows[letter.recipient]

@@ -88,7 +88,12 @@ class SendEmail(ActionType):
                 letters.setdefault(
                     address.lower(),
                     Letter(
-                        address, one_line(subject), bodies.text, partial(_send, draft, connection), email.message_id
+                        address,
+                        one_line(subject),
+                        bodies.text,
+                        partial(_send, draft, connection),
+                        email.message_id,
+                        person.timezone,
                     ),
                 )
             if not letters:

@@ -62,7 +62,7 @@ class SendSms(ActionType):
                 message = SmsMessage(to=number, text=text, idempotency_key=invocation.idempotency_key)
                 letters.setdefault(
                     number,
-                    Letter(number, "", text, partial(_send, message)),
+                    Letter(number, "", text, partial(_send, message), timezone=person.timezone),
                 )
         if not letters:
             reasons = " ".join(outcome.detail for outcome in report.recipients)

@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from automation.actions import suppressions
 from automation.actions.invocation import Invocation
@@ -23,6 +25,7 @@ from automation.models import (
     SuppressionReason,
     Trigger,
 )
+from automation.rules.values import zone
 
 _COUNTED = (
     NotificationStatus.SENT,
@@ -40,9 +43,11 @@ class Objection:
     until: datetime | None = None
 
 
-def objections(invocation: Invocation, channel: str, rows: Mapping[str, NotificationLog]) -> dict[str, Objection]:
+def objections(
+    invocation: Invocation, channel: str, rows: Mapping[str, NotificationLog], zones: Mapping[str, str]
+) -> dict[str, Objection]:
     """Who is not to get this message now, by the address in lower case; those not named are. `rows` are the messages
-    by their recipients."""
+    by their recipients; `zones` the time zones of addresses, for those whose preferences name none."""
     organizer_id = invocation.booking.organizer_id
     found: dict[str, Objection] = {}
     for name, suppression in suppressions.in_force(organizer_id, channel, rows.keys()).items():
@@ -54,7 +59,8 @@ def objections(invocation: Invocation, channel: str, rows: Mapping[str, Notifica
             )
     names = {*rows, *(recipient.lower() for recipient in rows)} - found.keys()
     for preference in NotificationPreference.objects.filter(organizer_id=organizer_id, recipient__in=names):
-        objection = _objection(preference, invocation)
+        preference.timezone = preference.timezone or zones.get(preference.recipient.lower(), "UTC")
+        objection = _objection(preference, invocation) or _over_limit(preference, rows, invocation.now)
         if objection is not None:
             found.setdefault(preference.recipient.lower(), objection)
     return found
@@ -64,8 +70,6 @@ def _objection(preference: NotificationPreference, invocation: Invocation) -> Ob
     now = invocation.now
     if preference.unsubscribed_at is not None:
         return Objection(f"{preference.recipient} has unsubscribed.")
-    if preference.daily_limit is not None and _sent_today(preference, now) >= preference.daily_limit:
-        return Objection(f"{preference.recipient} has had the {preference.daily_limit} messages of today's limit.")
     until = quiet_until(preference, now)
     if until is None:
         return None
@@ -80,7 +84,7 @@ def quiet_until(preference: NotificationPreference, now: datetime) -> datetime |
     begin, end = preference.quiet_from, preference.quiet_until
     if begin is None or end is None or begin == end:
         return None
-    local = now.astimezone(ZoneInfo(preference.timezone))
+    local = now.astimezone(zone(preference.timezone))
     clock_time = local.time()
     if begin < end:
         if not begin <= clock_time < end:
@@ -97,12 +101,28 @@ def quiet_until(preference: NotificationPreference, now: datetime) -> datetime |
     return until.astimezone(local.tzinfo)
 
 
-def _sent_today(preference: NotificationPreference, now: datetime) -> int:
-    local = now.astimezone(ZoneInfo(preference.timezone))
+def _over_limit(
+    preference: NotificationPreference, rows: Mapping[str, NotificationLog], now: datetime
+) -> Objection | None:
+    """Asks for one of today's messages, and takes it. Two workers that send to one recipient at once ask one after the
+    other: what is about to be sent counts, until it is known what became of it."""
+    limit = preference.daily_limit
+    if limit is None:
+        return None
+    own = [row.id for recipient, row in rows.items() if recipient.lower() == preference.recipient.lower()]
+    with transaction.atomic():
+        NotificationPreference.objects.select_for_update().filter(id=preference.id).first()
+        if _today(preference, now).exclude(id__in=own).count() >= limit:
+            return Objection(f"{preference.recipient} has had the {limit} messages of today's limit.")
+        NotificationLog.objects.filter(id__in=own).update(reserved_at=now)
+    return None
+
+
+def _today(preference: NotificationPreference, now: datetime) -> QuerySet[NotificationLog]:
+    local = now.astimezone(zone(preference.timezone))
     midnight = datetime.combine(local.date(), time.min, local.tzinfo)
     return NotificationLog.objects.filter(
+        Q(status__in=_COUNTED, sent_at__gte=midnight) | Q(reserved_at__gte=midnight),
         organizer_id=preference.organizer_id,
         recipient__iexact=preference.recipient,
-        status__in=_COUNTED,
-        sent_at__gte=midnight,
-    ).count()
+    )

@@ -52,6 +52,8 @@ class NotificationLog(models.Model):
     created_at = models.DateTimeField(default=clock.now, editable=False)
     sent_at = models.DateTimeField(null=True, blank=True)
     deferred_until = models.DateTimeField(null=True, blank=True, help_text="It waits for the end of quiet hours.")
+    # It has taken one of its recipient's messages of the day, and is about to be sent.
+    reserved_at = models.DateTimeField(null=True, blank=True, editable=False)
     delivered_at = models.DateTimeField(null=True, blank=True)
     opened_at = models.DateTimeField(null=True, blank=True, help_text="The first time.")
     clicked_at = models.DateTimeField(null=True, blank=True, help_text="The first time.")

@@ -14,7 +14,9 @@ class NotificationPreference(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     organizer = models.ForeignKey("automation.User", models.CASCADE, related_name="notification_preferences")
     recipient = models.CharField(max_length=320, help_text="An email address or an E.164 phone number.")
-    timezone = models.CharField(max_length=64, default="UTC", validators=[validate_timezone])
+    timezone = models.CharField(
+        max_length=64, blank=True, validators=[validate_timezone], help_text="Empty: the one that the booking names."
+    )
     quiet_from = models.TimeField(null=True, blank=True, help_text="In the recipient's own time zone.")
     quiet_until = models.TimeField(null=True, blank=True)
     daily_limit = models.PositiveIntegerField(null=True, blank=True)

@@ -156,6 +156,49 @@ def test_the_booking_is_read_again_when_the_night_is_over(
     assert (row.status, row.deferred_until) == ("suppressed", None)
 
 
+def test_quiet_hours_without_a_zone_are_in_the_one_that_the_booking_names(
+    stage: Stage, smtp_server: SmtpServer, at: Clock
+) -> None:
+    NotificationPreference.objects.create(
+        organizer=stage.organizer, recipient=JOSE, quiet_from=dt.time(23), quiet_until=dt.time(7)
+    )
+    at(dt.datetime(2026, 7, 1, 21, 30, tzinfo=dt.UTC))  # 23:30 in Madrid
+    with pytest.raises(Deferred, match="until 07:00") as caught:
+        stage.act(**MAIL)
+    assert caught.value.delay == dt.timedelta(hours=7, minutes=30)
+
+
+def test_a_limit_counts_what_is_about_to_be_sent(
+    stage: Stage, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker sends to the same recipient while this one talks to the server."""
+    from automation.actions import send_email
+
+    NotificationPreference.objects.create(organizer=stage.organizer, recipient=JOSE, daily_limit=1)
+    real, others = send_email.send, []
+
+    def meanwhile(*args: Any) -> str:
+        if not others:
+            others.append("pending")
+            others.append(stage.act(**MAIL)["status"])
+        return real(*args)
+
+    monkeypatch.setattr(send_email, "send", meanwhile)
+    assert stage.act(**MAIL)["status"] == "success"
+    assert others[1] == "skipped"
+    assert len(smtp_server.messages) == 1
+
+
+def test_a_failed_attempt_gives_its_place_back(stage: Stage, smtp_server: SmtpServer) -> None:
+    NotificationPreference.objects.create(organizer=stage.organizer, recipient=JOSE, daily_limit=1)
+    smtp_server.greylist(1)
+    first = stage.execution(**MAIL)
+    with pytest.raises(ApplicationError, match="451"):
+        stage.run(first)
+    assert stage.act(**MAIL)["status"] == "success"
+    assert stage.run(first, attempt=2)["status"] == "skipped"
+
+
 ZONES = ("UTC", "Europe/Madrid", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "America/Sao_Paulo")
 
 
