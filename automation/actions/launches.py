@@ -28,6 +28,7 @@ class Launch:
     business_id: str = ""
     queue: str = ""
     booking_id: UUID | None = None
+    organizer_id: int | None = None
     depth: int = 0
 
 

@@ -87,6 +87,7 @@ class RunWorkflow(ActionType):
                     business_id=_id(wanted, invocation.context),
                     queue=wanted.get("queue", ""),
                     booking_id=invocation.booking.id,
+                    organizer_id=invocation.booking.organizer_id,
                     depth=invocation.depth + 1,
                 )
             )

@@ -15,7 +15,7 @@ from automation.causes import Cause
 from automation.durable import activity, starts
 from automation.durable.registry import UnknownName
 from automation.errors import Conflict, InvalidInput
-from automation.models import OPEN_STATUSES, Booking, WorkflowExecution
+from automation.models import OPEN_STATUSES, WorkflowExecution
 from automation.services import catalogue, parameters, queues
 from automation.workflows import DEFINITION
 
@@ -45,22 +45,18 @@ class Launcher:
             queue=queues.named(launch.queue) if launch.queue else entry.queue,
             business_id=launch.business_id,
             booking_id=launch.booking_id,
-            organizer_id=Booking.objects.filter(pk=launch.booking_id).values_list("organizer_id", flat=True).first(),
+            organizer_id=launch.organizer_id,
             depth=launch.depth,
         )
         with transaction.atomic():
             if written := starts.start_many([new]):
                 return Started(written[0], True)
-            there = (
-                WorkflowExecution.objects.filter(
-                    namespace=settings.WORKFLOW_NAMESPACE, business_id=launch.business_id, status__in=OPEN_STATUSES
-                )
-                .select_related("booking")
-                .first()
-            )
+            there = WorkflowExecution.objects.filter(
+                namespace=settings.WORKFLOW_NAMESPACE, business_id=launch.business_id, status__in=OPEN_STATUSES
+            ).first()
         if there is None:  # it has ended between our attempt and our look
             raise Conflict(f"an execution with the id {launch.business_id!r} was open a moment ago; try again")
-        if there.definition != launch.workflow or not _of_same_organizer(there, launch):
+        if (there.definition, there.organizer_id) != (launch.workflow, launch.organizer_id):
             raise InvalidInput(f"the id {launch.business_id!r} is in use by an execution of something else")
         return Started(there.id, False)
 
@@ -69,12 +65,6 @@ def connect() -> None:
     """Called once, when the app is ready."""
     launches.use(Launcher())
     causes.resolve_with(_of_activity)
-
-
-def _of_same_organizer(there: WorkflowExecution, launch: Launch) -> bool:
-    if there.booking is None or there.booking_id == launch.booking_id:
-        return there.booking_id == launch.booking_id
-    return Booking.objects.filter(id=launch.booking_id, organizer_id=there.booking.organizer_id).exists()
 
 
 def _entry(name: str) -> catalogue.Entry:
