@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, overload
 
@@ -224,6 +224,6 @@ def check_setter(kind: str, handler: Callable[..., Any] | None, *, dynamic: bool
         _check_dynamic(kind, handler, skip_first=False)
 
 
-def known_names(table: dict[str | None, Any]) -> Sequence[str]:
+def known_names(table: Mapping[str | None, Any]) -> Sequence[str]:
     """The names in a table of handlers, sorted."""
     return sorted(name for name in table if name is not None)

@@ -15,7 +15,7 @@ import inspect
 import logging
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -328,6 +328,3 @@ def _at_once(coroutine: Any, name: str) -> Any:
 
 def is_message(step: StepRecord) -> bool:
     return step.kind in (SIGNAL_KIND, UPDATE_KIND)
-
-
-Receive = Callable[[StepRecord], None]

@@ -13,7 +13,7 @@ class ParameterSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     type = serializers.CharField(help_text="The annotation, as Python writes it.")
     required = serializers.BooleanField()  # type: ignore[assignment]
-    default = serializers.JSONField(allow_null=True)  # type: ignore[assignment]
+    default = serializers.JSONField(allow_null=True)
 
 
 class MessageSerializer(serializers.Serializer[Any]):

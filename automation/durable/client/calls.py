@@ -11,7 +11,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 from asgiref.sync import sync_to_async
 
@@ -88,8 +88,7 @@ async def run_asynchronously(core: Callable[..., Any], *args: Any, **options: An
         return result
     try:
         while True:
-            waits: Waits[Any] = result
-            ended, value = await sync_to_async(_advance)(waits)
+            ended, value = await sync_to_async(_advance)(cast("Waits[Any]", result))
             if ended:
                 return value
             if hooks.waiting_is_replaced():
