@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -176,7 +176,13 @@ def answer(run: Run, decision: Decision) -> list[tuple[int, int]]:
 
 
 def request_cancel(execution: uuid.UUID, seqs: Sequence[int], now: dt.datetime) -> None:
-    """Note in the parent's step that its child is to be cancelled; `see_to` delivers it."""
-    ExecutionStep.objects.filter(
-        execution_id=execution, seq__in=seqs, kind=StepKind.CHILD, status=StepStatus.PENDING
-    ).update(cancel_requested=True, due=now)
+    """Note in the parent's step that its child is to be cancelled; `see_to` delivers it. Where the parent ends in the
+    same breath, its end does."""
+    waiting = ExecutionStep.objects.filter(execution_id=execution, seq__in=seqs, kind=StepKind.CHILD)
+    if waiting.filter(status=StepStatus.PENDING).update(cancel_requested=True, due=now) == len(seqs):
+        return
+    for child in WorkflowExecution.objects.filter(parent_id=execution, parent_seq__in=seqs, status__in=OPEN):
+        options = run_options.parse(child.options)
+        if options.parent_close == "ABANDON":
+            text = replace(options, parent_close="REQUEST_CANCEL").dump()
+            WorkflowExecution.objects.filter(id=child.id).update(options=text)

@@ -90,6 +90,7 @@ def retry(execution: uuid.UUID) -> None:
             return
         if row.status not in (ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT):
             raise Conflict(f"execution {execution} is {row.status}; only a failed or parked one can be retried")
+        _check_id_is_free(row)
         asked_for = ExecutionStep.objects.filter(execution=row, seq__gt=0)
         failed = asked_for.filter(status=StepStatus.FAILED).exclude(output__startswith=options.AGAIN)
         if not failed.filter(kind__in=RETRIED).exists():
@@ -188,6 +189,14 @@ def _locked(execution: uuid.UUID) -> WorkflowExecution:
     if row is None:
         raise NotFound(f"there is no execution {execution}")
     return row
+
+
+def _check_id_is_free(row: WorkflowExecution) -> None:
+    """Another execution may have been started under the same id since, or follow on this one."""
+    same = WorkflowExecution.objects.filter(namespace=row.namespace, business_id=row.workflow_id_of_caller)
+    other = same.filter(status__in=OPEN_STATUSES).exclude(id=row.id).first()
+    if other is not None:
+        raise Conflict(f"workflow id {row.workflow_id_of_caller!r} is in use by execution {other.id}, which is open")
 
 
 def _make_ready(row: WorkflowExecution, steps: QuerySet[ExecutionStep], now: dt.datetime) -> None:

@@ -9,7 +9,7 @@ import uuid
 from django.conf import settings
 from django.db import transaction
 
-from automation.durable import closing, failures, run_options, states
+from automation.durable import closing, failures, run_options, states, timers
 from automation.durable.exceptions import TimeoutError, TimeoutType
 from automation.models import OPEN_STATUSES, ExecutionStatus, WorkflowExecution
 
@@ -20,6 +20,16 @@ _LIMITED = (*OPEN_STATUSES, ExecutionStatus.PARKED, ExecutionStatus.DEAD_LETTER)
 
 def sweep(now: dt.datetime) -> int:
     """End the executions whose deadline has passed; returns how many."""
+    total = 0
+    for _ in range(timers.MAX_BATCHES):
+        count = _sweep_batch(now)
+        total += count
+        if count < settings.DURABLE_SWEEP_BATCH:
+            break
+    return total
+
+
+def _sweep_batch(now: dt.datetime) -> int:
     rows = WorkflowExecution.objects.filter(deadline__lte=now).order_by("deadline")
     late = list(rows.values_list("id", flat=True)[: settings.DURABLE_SWEEP_BATCH])
     ended = 0

@@ -562,3 +562,20 @@ def test_options_of_a_child_stand_in_its_row(carrier: Carrier) -> None:
     assert one.search_attributes == {"Kind": "small"}
     assert one.deadline is not None
     assert one.parent_seq == 1
+
+
+def test_a_child_that_is_cancelled_with_the_last_breath_of_its_parent_is_cancelled(carrier: Carrier) -> None:
+    async def leaves(data: Any) -> Any:
+        handle = await starting(
+            "sleeps",
+            cancellation_type=ChildWorkflowCancellationType.TRY_CANCEL,
+            parent_close_policy=ParentClosePolicy.ABANDON,
+        )
+        await asyncio.sleep(60)
+        handle.cancel()
+        return "left"
+
+    execution = ended(carrier, leaves).id
+    carrier.finish()
+    assert result(execution) == "left"
+    assert [one.status for one in children_of(execution)] == [ExecutionStatus.CANCELLED]

@@ -15,6 +15,7 @@ from automation.durable.common import RetryPolicy
 from automation.durable.deliveries import signal
 from automation.durable.exceptions import ApplicationError
 from automation.durable.run_options import RunOptions
+from automation.errors import Conflict
 from automation.models import ExecutionStatus, WorkflowExecution
 from tests.durable.snippets import begun, ended, snippet
 from tests.flows import activities
@@ -290,3 +291,32 @@ def test_a_run_knows_what_the_one_before_came_to(carrier: Carrier) -> None:
     first = retried(RetryPolicy(initial_interval=dt.timedelta(seconds=1)), "knows")
     carrier.finish()
     assert result(continuing.last_run(row(first)).id) == ["the first time", False, None]
+
+
+def test_a_handler_may_continue_as_new(carrier: Carrier) -> None:
+    async def listens(data: Any) -> Any:
+        def go(number: int) -> None:
+            workflow.continue_as_new(args=["listens", number])
+
+        workflow.set_signal_handler("go", go)
+        await workflow.wait_condition(lambda: data == 2)
+        return data
+
+    execution = begun(carrier, listens, 0)
+    signal(execution, "go", payloads.encode([2]), "test:go")
+    carrier.finish()
+    assert [one.status for one in runs()] == ["continued_as_new", "completed"]
+    assert result(runs()[-1].id) == 2
+
+
+def test_an_execution_that_another_follows_is_not_retried_by_hand(carrier: Carrier) -> None:
+    async def fails(data: Any) -> Any:
+        await call("refuse", 1)
+
+    snippet(fails)
+    first = retried(RetryPolicy(initial_interval=dt.timedelta(days=1), maximum_attempts=2), "fails")
+    carrier.drain()
+    assert row(first).status == ExecutionStatus.FAILED
+    with pytest.raises(Conflict, match="workflow id 'retried' is in use"):
+        control.retry(first)
+    carrier.finish()
