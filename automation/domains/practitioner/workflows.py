@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 from automation.domains.practitioner import activities
 from automation.domains.practitioner.models import Part, PractitionerStatus
-from automation.domains.practitioner.waiting import COMPLETED, Ending, PartsWorkflow, Said
+from automation.domains.practitioner.waiting import COMPLETED, STALLED, Ending, PartsWorkflow, Said
 from automation.durable import workflow
 from automation.durable.base import monitored_workflow
 from automation.durable.exceptions import FailureError
@@ -91,7 +92,15 @@ class PractitionerOnboardingWorkflow(PartsWorkflow):
         parts that are `done`."""
         self.practitioner_id = practitioner_id
         await self._do(activities.set_practitioner_status, practitioner_id, str(PractitionerStatus.ONBOARDING))
-        ending = await self._onboard(practitioner_id)
+        try:
+            ending = await self._onboard(practitioner_id)
+        except asyncio.CancelledError:
+            ending = Ending(STALLED, self.current, "the onboarding was cancelled")
+            await self._do(
+                activities.set_practitioner_status, practitioner_id, str(PractitionerStatus.STALLED), ending.reason
+            )
+            self.result(ending)
+            raise
         status = PractitionerStatus.ACTIVE if ending.status == COMPLETED else PractitionerStatus(ending.status)
         await self._do(activities.set_practitioner_status, practitioner_id, str(status), ending.reason)
         return self.result(ending)

@@ -42,7 +42,7 @@ class RoomRequest:
 @activity.defn(name="create_room")
 def create_room(booking_id: str) -> Info:
     """The room of a booking, made once: `room_id`, `room_name`, `url`, `expires_at`. The booking gets its link, unless
-    it has one. It ends an hour after the meeting.
+    it has one. It ends an hour after the meeting, and is open to whoever has the link.
 
     Raises ApplicationError, not to be retried: BookingNotFound, BookingNotConfirmed, BookingOver.
     """
@@ -56,6 +56,7 @@ def create_room(booking_id: str) -> Info:
             name=f"{PREFIX}{booking.id.hex}",
             expires_at=booking.end_time + LINGER,
             purpose="booking",
+            private=False,  # the link that the invitee gets is all that they need
             booking_id=str(booking.id),
         )
     )
@@ -143,7 +144,8 @@ def compare_rooms(room_id: int | None = None) -> Info:
             rows |= {row.name: row for row in Room.objects.filter(name__in=names[start : start + 500])}
         every = sorted(rows.keys() | there.keys())
         found = [(name, compare(rows.get(name), there.get(name), now)) for name in every]
-    Room.objects.filter(name__in=[name for name, _ in found][:MOST_DIFFERENCES]).update(checked_at=now)
+    for start in range(0, len(found), 500):
+        Room.objects.filter(name__in=[name for name, _ in found[start : start + 500]]).update(checked_at=now)
     differences = [{"room_name": name, "difference": str(difference)} for name, difference in found if difference]
     return {"checked": len(found), "differences": differences[:MOST_DIFFERENCES]}
 

@@ -34,6 +34,7 @@ class RoomCreationWorkflow(BaseWorkflow):
         minutes: int = 60,
         recording: bool = False,
         max_participants: int | None = None,
+        private: bool = False,
     ) -> dict[str, Any]:
         """`room_id`, `room_name`, `url`, `expires_at`. Raises ActivityError when the provider refuses it; the room's
         row then says why."""
@@ -43,7 +44,7 @@ class RoomCreationWorkflow(BaseWorkflow):
             )
         if minutes < 1:
             raise ApplicationError(f"minutes must be at least 1, not {minutes}", type="BadInput", non_retryable=True)
-        room_name = f"{PREFIX}{booking_id.replace('-', '')}" if booking_id else _with_prefix(name)
+        room_name = f"{PREFIX}{booking_id.replace('-', '').lower()}" if booking_id else _with_prefix(name)
         try:
             if booking_id:
                 made: dict[str, Any] = await self.execute_activity(
@@ -57,6 +58,7 @@ class RoomCreationWorkflow(BaseWorkflow):
                 name=room_name,
                 expires_at=workflow.now() + dt.timedelta(minutes=minutes),
                 purpose="by name",
+                private=private,
                 recording=recording,
                 max_participants=max_participants,
             )

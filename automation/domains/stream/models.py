@@ -71,6 +71,11 @@ class StreamParticipant(models.Model):
         """The meeting token in the clear; empty where there is none."""
         return secrets.decrypt(self.token_encrypted)
 
+    @property
+    def join_url(self) -> str:
+        """The link that lets them in; empty before the stream is ready and after it has been archived."""
+        return f"{self.stream.room_url}?t={self.token}" if self.token_encrypted and self.stream.room_url else ""
+
 
 class StreamRecording(models.Model):
     """A recording at the provider. Its link ends; the provider's id gets a new one."""

@@ -30,7 +30,8 @@ class Command(OperatorCommand):
         renewal.add_argument("subject", type=positive, metavar="ID", help="the subscription's id")
         for one in (onboarding, renewal):
             one.add_argument("--task-queue", default="", metavar="Q", help="the queue (by default the domain's)")
-            one.add_argument("--id", default="", help="an id of your own; one execution that has not ended can have it")
+            one.add_argument("--id", default="", help="an id of your own (by default onboarding-ID, renewal-ID); one "
+                             "execution that has not ended can have it")  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
         subject: int = options["subject"]
@@ -41,7 +42,10 @@ class Command(OperatorCommand):
             self._check_subscription(subject)
             name = "SubscriptionRenewalWorkflow"
         execution = running.start(
-            name, positional=[str(subject)], queue=options["task_queue"], business_id=options["id"]
+            name,
+            positional=[str(subject)],
+            queue=options["task_queue"],
+            business_id=options["id"] or f"{options['what']}-{subject}",
         )
         self.say(f"▶ {name} {execution}")
 

@@ -15,6 +15,7 @@ from automation.domains.ops import activities, backups
 from automation.domains.ops.backups import BackupProblem, postgres, sqlite
 from automation.domains.ops.models import Backup, BackupStatus
 from automation.domains.ops.workflows import BackupWorkflow
+from automation.durable import activity, control
 from automation.durable.exceptions import WorkflowFailureError
 from automation.durable.testing import WorkflowEnvironment
 from automation.models import Alert, User
@@ -158,6 +159,31 @@ def test_days_to_keep_are_at_least_one(env: WorkflowEnvironment) -> None:
     with pytest.raises(WorkflowFailureError) as caught:
         env.run(BackupWorkflow.run, 0)
     assert "keep_days" in str(cause(caught))
+
+
+def test_a_cancelled_backup_says_so(env: WorkflowEnvironment, directory: Path) -> None:
+    def checksum(backup_id: int) -> Any:
+        control.cancel(activity.info().execution_id, "not now")
+        return activities.checksum_backup(backup_id)
+
+    env.replace_activities({"checksum_backup": checksum})
+    with pytest.raises(WorkflowFailureError):
+        env.run(BackupWorkflow.run)
+    row = Backup.objects.get()
+    assert (row.status, row.problem) == (BackupStatus.FAILED, "it was cancelled")
+    assert names(directory) == []
+    assert not Alert.objects.exists()
+
+
+def test_what_was_given_up_is_pruned_too(env: WorkflowEnvironment, directory: Path) -> None:
+    directory.mkdir()
+    part = directory / "x.sqlite3.part"
+    part.touch()
+    Backup.objects.create(key="lost", vendor="sqlite", database="x", path=str(part))
+    env.skip(timedelta(days=15))
+    env.run(BackupWorkflow.run)
+    assert Backup.objects.get(key="lost").status == BackupStatus.PRUNED
+    assert not part.exists()
 
 
 # -- what is left of an attempt that was cut off -----------------------------------------------------------------------

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from automation.domains.ops.activities import run_plan_command
+from automation.domains.ops.activities.plans import PlannedCommand
 from automation.domains.ops.models import PlanCommand, PlanRun, PlanStatus
 from automation.domains.ops.plans import Plan, PlanStep, problems
 from automation.domains.ops.workflows import DeploymentWorkflow, ProvisioningWorkflow
-from automation.durable.exceptions import WorkflowFailureError
-from automation.durable.testing import WorkflowEnvironment
+from automation.durable import activity, control
+from automation.durable.exceptions import CancelledError, WorkflowFailureError
+from automation.durable.testing import ActivityEnvironment, WorkflowEnvironment
 from automation.models import Alert, ExecutionStatus
 from tests.domains.handles import ask
 from tests.domains.ops.conftest import cause
@@ -183,6 +186,30 @@ def test_cancelling_undoes_too(env: WorkflowEnvironment, host: Host) -> None:
     assert handle.status == ExecutionStatus.CANCELLED
     assert host.done == ["run a", "run b", "undo b", "undo a"]
     assert PlanRun.objects.get().status == PlanStatus.UNDONE
+
+
+def test_a_command_that_got_done_meanwhile_is_undone(env: WorkflowEnvironment, host: Host) -> None:
+    def run(command: PlannedCommand) -> Any:
+        if command.step == "b" and command.phase == "run":
+            control.cancel(activity.info().execution_id, "the wrong version")
+        return run_plan_command(command)
+
+    env.replace_activities({"run_plan_command": run})
+    handle = env.start(DeploymentWorkflow.run, Plan("web", [host.step("a"), host.step("b"), host.step("c")]))
+    with pytest.raises(WorkflowFailureError):
+        handle.result()
+    assert handle.status == ExecutionStatus.CANCELLED
+    assert host.done == ["run a", "run b", "undo b", "undo a"]
+    assert PlanRun.objects.get().status == PlanStatus.UNDONE
+
+
+def test_a_command_that_is_to_stop_is_ended(db: None, host: Host) -> None:
+    run = PlanRun.objects.create(key="k", kind="deployment", name="web", runner="local")
+    environment = ActivityEnvironment()
+    environment.cancel()
+    with pytest.raises(CancelledError):
+        environment.run(run_plan_command, PlannedCommand(run.pk, "a", "run", ["sleep", "600"], 600))
+    assert run.commands.get().exit_code is None
 
 
 def test_a_runner_that_is_not_allowed_runs_nothing(env: WorkflowEnvironment, host: Host, settings: Any) -> None:

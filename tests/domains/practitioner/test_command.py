@@ -38,6 +38,15 @@ def test_onboarding_is_started_for_a_practitioner(user: User) -> None:
     assert row.queue == "estuary-practitioner"
 
 
+def test_a_practitioner_is_onboarded_once_at_a_time(user: User) -> None:
+    Practitioner.objects.create(user=user)
+    row = started(run("onboarding", str(user.pk)))
+    assert row.business_id == f"onboarding-{user.pk}"
+    with pytest.raises(CommandError, match="has not ended yet") as caught:
+        run("onboarding", str(user.pk))
+    assert str(row.id) in str(caught.value)
+
+
 def test_a_renewal_is_started_for_a_subscription(user: User) -> None:
     subscription = user.subscriptions.create(  # type: ignore[attr-defined]
         price=10, currency="EUR", payment_method="card", current_period_end=clock.now() + timedelta(days=30)

@@ -31,7 +31,7 @@ from automation.domains.practitioner.workflows import (
 )
 from automation.durable.exceptions import WorkflowFailureError
 from automation.durable.testing import WorkflowEnvironment
-from automation.models import User, WorkflowExecution
+from automation.models import OPEN_STATUSES, ExecutionStatus, User, WorkflowExecution
 from tests.automation.factories import make_event_type
 from tests.domains.handles import ask, tell
 
@@ -204,6 +204,16 @@ def test_a_failed_background_check_can_be_told(env: WorkflowEnvironment, someone
     assert env.now - started < DAY
     assert status_of(someone) == (PractitionerStatus.REJECTED, "a conviction")
     assert someone.background_checks.get().reason == "a conviction"
+
+
+def test_a_cancelled_onboarding_says_so(env: WorkflowEnvironment, someone: Practitioner) -> None:
+    complete(someone, Part.PROFILE)
+    handle = env.start(PractitionerOnboardingWorkflow.run, someone.pk)
+    handle.cancel("a mistake")
+    assert handle.has_ended()
+    assert handle.status == ExecutionStatus.CANCELLED
+    assert status_of(someone) == (PractitionerStatus.STALLED, "the onboarding was cancelled")
+    assert not WorkflowExecution.objects.filter(status__in=OPEN_STATUSES).exists(), "nor does its child go on"
 
 
 def test_progress_answers_before_during_and_after(env: WorkflowEnvironment, someone: Practitioner) -> None:

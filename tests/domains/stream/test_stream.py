@@ -76,6 +76,7 @@ def test_a_stream_gets_a_room_and_everybody_a_token(env: WorkflowEnvironment, st
     people = list(stream.participants.all())
     assert len({person.token for person in people} - {""}) == 3
     assert [person.email for person in people if person.is_host] == [stream.host.email]
+    assert people[0].join_url == f"{stream.room_url}?t={people[0].token}"
 
 
 def test_tokens_stay_out_of_rows_and_histories(env: WorkflowEnvironment, stream: Stream) -> None:

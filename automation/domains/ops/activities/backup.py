@@ -109,7 +109,7 @@ def prune_backups(keep_days: int) -> Info:
     """Delete the files of the backups older than `keep_days`: `pruned` (ids), `kept`. The last verified one stays
     however old it is."""
     before = clock.now() - dt.timedelta(days=keep_days)
-    there = Backup.objects.exclude(status__in=(BackupStatus.PRUNED, BackupStatus.RUNNING))
+    there = Backup.objects.exclude(status=BackupStatus.PRUNED)
     last_good = there.filter(status=BackupStatus.VERIFIED).order_by("-created_at", "-id").first()
     pruned = []
     with _problems():
@@ -126,7 +126,7 @@ def prune_backups(keep_days: int) -> Info:
 
 
 @activity.defn(name="fail_backup")
-def fail_backup(backup_id: int | None, reason: str) -> Info:
+def fail_backup(backup_id: int | None, reason: str, alert: bool = True) -> Info:
     """Note that a backup failed, and open an alert: `alerted`, False where one is open. What it left half done goes; a
     file that could not be verified stays, to be looked at."""
     row = Backup.objects.filter(pk=backup_id).first() if backup_id is not None else _of_this_execution()
@@ -135,6 +135,8 @@ def fail_backup(backup_id: int | None, reason: str) -> Info:
             Path(row.path).unlink(missing_ok=True)
         row.status, row.problem = BackupStatus.FAILED, reason
         row.save(update_fields=["status", "problem"])
+    if not alert:
+        return {"alerted": False}
     good = Backup.objects.filter(status=BackupStatus.VERIFIED).order_by("-created_at", "-id").first()
     last = f"the last good backup is of {good.created_at:%F %T} UTC" if good else "there is no good backup"
     return {"alerted": alerts.open_alert(ALERT, ALERT_KEY, f"The backup of the database failed: {reason} ({last})")}

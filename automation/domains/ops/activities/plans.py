@@ -9,7 +9,7 @@ from automation import clock, outbound
 from automation.domains.ops import alerts
 from automation.domains.ops.models import PlanCommand, PlanRun, PlanStatus
 from automation.durable import activity
-from automation.durable.exceptions import ApplicationError
+from automation.durable.exceptions import ApplicationError, CancelledError
 from automation.errors import WeirError
 from automation.providers.runner import Command, RunnerFailed, RunnerRefused, get_runner
 
@@ -47,7 +47,7 @@ def begin_plan(kind: str, name: str, runner: str) -> Info:
     return {"run_id": row.pk}
 
 
-@activity.defn(name="run_plan_command")
+@activity.defn(name="run_plan_command", no_thread_cancel_exception=True)  # it ends its command, and notes that
 def run_plan_command(command: PlannedCommand) -> Info:
     """Run one command to its end: `ok`, `exit_code` (None where its time was up), `summary`, `output` (its end).
 
@@ -82,7 +82,7 @@ def run_plan_command(command: PlannedCommand) -> Info:
         seconds=ran.seconds,
     )
     if ran.exit_code is None and activity.is_cancelled():
-        raise ApplicationError(f"{command.phase} of {command.step!r} was stopped", type="Stopped", non_retryable=True)
+        raise CancelledError(f"{command.phase} of {command.step!r} was stopped")
     return {
         "ok": ran.ok,
         "exit_code": ran.exit_code,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from typing import Any
 
@@ -41,6 +42,9 @@ class BackupWorkflow(BaseWorkflow):
             verified = await self._long(activities.verify_backup, backup)
         except ActivityError as error:
             await self._short(activities.fail_backup, backup, str(error.cause or error))
+            raise
+        except asyncio.CancelledError:
+            await self._short(activities.fail_backup, backup, "it was cancelled", False)
             raise
         pruned = await self._short(activities.prune_backups, keep_days)
         return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 from typing import Any, ClassVar
 
@@ -42,6 +43,7 @@ class PlanWorkflow(BaseWorkflow):
     def __init__(self) -> None:
         self.report: list[dict[str, Any]] = []
         self.run_id = 0
+        self.late: dict[str, Any] | None = None  # what a command came to that was to be stopped
 
     async def carry_out(self, plan: Plan) -> dict[str, Any]:
         """`status` ("succeeded"), `run_id`, `steps`: `name` and `status` (done, skipped) of each.
@@ -60,12 +62,12 @@ class PlanWorkflow(BaseWorkflow):
             for step in plan.steps:
                 await self._step(plan, step, to_undo)
             await self._healthy(plan.health_url, plan.health_attempts, plan.health_interval_seconds, plan.steps[-1])
-        except (StepFailed, ActivityError) as error:
-            reason = str(error if isinstance(error, StepFailed) else error.cause or error)
-            raise await self._undo(plan, to_undo, reason) from error
         except asyncio.CancelledError:
             await self._undo(plan, to_undo, "it was cancelled")
             raise
+        except (StepFailed, ActivityError) as error:
+            reason = str(error if isinstance(error, StepFailed) else error.cause or error)
+            raise await self._undo(plan, to_undo, reason) from error
         await self._end(PlanStatus.SUCCEEDED)
         return self._shown("succeeded")
 
@@ -78,7 +80,12 @@ class PlanWorkflow(BaseWorkflow):
                 return
             if step.undo_partial:
                 to_undo.append(step)
-            ran = await self._run(plan, step)
+            try:
+                ran = await self._run(plan, step)
+            except asyncio.CancelledError:
+                if self.late and self.late["ok"] and step not in to_undo:
+                    to_undo.append(step)
+                raise
             if not ran["ok"]:
                 raise StepFailed(step, ran["summary"], was_run=False)
             if step not in to_undo:
@@ -139,14 +146,24 @@ class PlanWorkflow(BaseWorkflow):
             cwd=step.cwd,
             env=step.env,
         )
-        result: dict[str, Any] = await self.execute_activity(
+        running = workflow.start_activity(
             activities.run_plan_command,
             command,
             start_to_close_timeout=dt.timedelta(seconds=step.timeout_seconds) + OVER,
             heartbeat_timeout=BEATS,
             retry_policy=RETRIES,
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=f"{phase} {step.name}",
         )
+        self.late = None
+        try:
+            result: dict[str, Any] = await asyncio.shield(running)
+        except asyncio.CancelledError:
+            # What is cancelled is undone, and not while a command still runs; it may also get done meanwhile.
+            running.cancel()
+            with contextlib.suppress(ActivityError, asyncio.CancelledError):
+                self.late = await running
+            raise
         return result
 
     async def _undo(self, plan: Plan, steps: list[PlanStep], reason: str) -> ApplicationError:
