@@ -14,7 +14,7 @@ from tests.flows.models import Posting
 from tests.support.carrier import Faults, carrying, result
 from tests.support.rows import clear
 
-EXAMPLES = int(os.environ.get("WEIR_PROPERTY_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("WEIR_PROPERTY_EXAMPLES", "40"))
 
 values = st.integers(0, 9)
 members = st.one_of(
