@@ -178,6 +178,7 @@ def test_quiet_hours_are_a_row_that_waits(
     NotificationPreference.objects.create(
         organizer=stage.organizer,
         recipient=JOSE,
+        timezone="UTC",
         quiet_from=(end + dt.timedelta(minutes=15)).time(),
         quiet_until=end.time(),
     )
