@@ -254,7 +254,7 @@ def test_a_reminder_that_would_come_after_the_start_is_not_sent(
     stage: Stage, smtp_server: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     NotificationPreference.objects.create(
-        organizer=stage.organizer, recipient=JOSE, quiet_from=dt.time(0), quiet_until=dt.time(23, 59)
+        organizer=stage.organizer, recipient=JOSE, timezone="UTC", quiet_from=dt.time(0), quiet_until=dt.time(23, 59)
     )
     early = stage.booking.start_time.replace(hour=1) - dt.timedelta(minutes=30)
     monkeypatch.setattr(clock, "now", lambda: early + dt.timedelta(hours=1))
