@@ -66,10 +66,15 @@ def shift(seconds: float) -> None:
 
 
 def hold(at: float | None = None) -> None:
-    """Let time stand still in this process, at `at` (seconds since the epoch; None: where it is), until `let_go`; called
-    again, it moves it. For tests."""
+    """Let time stand still in this process, at `at` (seconds since the epoch; None: where it is), until `let_go`;
+    called again, it moves it. For tests."""
     global _held_at
     _held_at = timestamp() if at is None else at
+
+
+def held_at() -> float | None:
+    """Where time stands still; None where it goes on."""
+    return _held_at
 
 
 def let_go() -> None:

@@ -55,6 +55,9 @@ class _Inline(concurrent.futures.Executor):
         return future
 
 
+GRACE_SECONDS = 1.0
+"""How long a task that an activity has left behind may take to end when it is cancelled."""
+
 Result = TypeVar("Result")
 
 _loops = threading.local()
@@ -71,7 +74,24 @@ def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     try:
         return loop.run_until_complete(coroutine)
     finally:
+        _end_tasks(loop)
         AsyncToSync.executors.current = outer
+
+
+def close() -> None:
+    """Close this thread's loop, if it has one: the thread is about to end."""
+    loop = getattr(_loops, "loop", None)
+    if loop is not None:
+        loop.close()
+        _loops.loop = None
+
+
+def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """What an activity has begun and not waited for ends with it: the loop is the next activity's, too."""
+    if left := asyncio.all_tasks(loop):
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(left, timeout=GRACE_SECONDS))
 
 
 def outside(function: Callable[..., Result], *args: Any, **options: Any) -> Result:

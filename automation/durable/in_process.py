@@ -21,7 +21,7 @@ from django.db import DatabaseError, InterfaceError, connection, connections
 from django.db.models import Q
 
 from automation import clock
-from automation.durable import canvas, limits, liveness, sweeping
+from automation.durable import canvas, coroutines, limits, liveness, sweeping
 from automation.durable.options import DEFAULT_START_TO_CLOSE
 from automation.models import OPEN_STATUSES, ExecutionStatus, ExecutionStep, StepKind, StepStatus, WorkflowExecution
 
@@ -69,13 +69,14 @@ class Carrier:
         self._wake()
         for thread in self._threads:
             thread.join()
-        canvas._publish = self._publisher  # type: ignore[assignment]
+        if canvas._publish == self._publish:  # else another has taken this one's place, and asks it on
+            canvas._publish = self._publisher  # type: ignore[assignment]
         liveness.stopped(self._node)
 
     # -- what is published -----------------------------------------------------------------------------------------
 
     def _publish(self, signature: Any) -> bool:
-        if _first_queues(signature) <= self._queues:
+        if _first_queues(signature) <= self._queues and not self._stopping.is_set():
             self._wake()  # the row is there: whoever is free finds it
             return True
         return self._publisher(signature)
@@ -97,6 +98,7 @@ class Carrier:
                     if self._wakes == seen and not self._stopping.is_set():
                         self._woken.wait(LOOK_SECONDS)
         finally:
+            coroutines.close()
             connections.close_all()
 
     def _attend(self) -> None:

@@ -55,6 +55,15 @@ def test_an_async_activity_can_be_transactional(carrier: Carrier) -> None:
     assert [posting.attempt for posting in Posting.objects.all()] == [3]
 
 
+def test_what_an_async_activity_leaves_running_ends_with_it(carrier: Carrier) -> None:
+    async def leaves(_data: Any) -> Any:
+        return [await call("async_leave", "first"), await call("async_leave", "second")]
+
+    activities.left.clear()
+    assert outcome(carrier, leaves) == [0, 0]
+    assert activities.left == ["first was cancelled", "second was cancelled"]
+
+
 def test_plain_code_in_async_code_may_itself_call_async_code(carrier: Carrier) -> None:
     async def nests(_data: Any) -> Any:
         return [await call("async_nested", 1), await call("nested", 2), await call("async_nested", 3)]

@@ -155,6 +155,16 @@ def test_time_is_put_back_afterwards() -> None:
         env.settle()
 
 
+def test_an_environment_within_another_gives_its_time_back() -> None:
+    with WorkflowEnvironment.start_time_skipping(start_at=START) as outer:
+        with WorkflowEnvironment.start_time_skipping(start_at=START + DAY) as inner:
+            inner.skip(DAY)
+            assert clock.now() == START + 2 * DAY
+        assert outer.now == START
+        outer.skip(60)
+        assert outer.now == START + dt.timedelta(seconds=60)
+
+
 def test_time_goes_on_by_itself_where_skipping_is_disabled() -> None:
     with WorkflowEnvironment.start_time_skipping(start_at=START) as env:
         env.skip(DAY)

@@ -115,6 +115,27 @@ async def async_enter(note: str, failures: int = 0) -> str:
     return note
 
 
+left: list[str] = []
+"""What tasks that an activity left behind came to."""
+
+
+@activity.defn(name="flows_async_leave")
+async def async_leave(name: str) -> int:
+    """Leaves a task behind; returns how many were there before."""
+
+    async def linger() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            left.append(f"{name} was cancelled")
+            raise
+
+    before = len(asyncio.all_tasks()) - 2  # this one, and the one that watches its time
+    asyncio.get_running_loop().create_task(linger(), name="left behind")
+    await asyncio.sleep(0)
+    return before
+
+
 @activity.defn(name="flows_async_nested")
 async def async_nested(value: Any) -> Any:
     """Plain code in async code, and async code in that: as a signal's receivers are called."""

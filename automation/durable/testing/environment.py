@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -160,8 +161,9 @@ class WorkflowEnvironment:
             self._courier.install()
             stack.callback(self._courier.uninstall)
             if self._skipping:
+                outer = clock.held_at()  # of an environment around this one
                 clock.hold(round(self._start_at.timestamp() if self._start_at else clock.timestamp(), 6))
-                stack.callback(clock.let_go)
+                stack.callback(clock.let_go if outer is None else partial(clock.hold, outer))
             for workflow in self._workflows:
                 definitions.definition_of(workflow)
             replacements.install(self._activities)
