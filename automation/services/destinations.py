@@ -14,10 +14,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count, Max, Min, Q, QuerySet
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 
 from automation import alarms, clock
-from automation.actions.destinations import CIRCUIT, MENDED
+from automation.actions.destinations import CIRCUIT, MENDED, SWITCHED_OFF
 from automation.durable import canvas, control, states
 from automation.errors import InvalidInput, NotFound, WeirError
 from automation.models import (
@@ -30,6 +30,7 @@ from automation.models import (
     HeldState,
     StepStatus,
     User,
+    WorkflowAction,
 )
 from automation.outbound.rates import OFF, parse_rate
 from automation.services import locks
@@ -114,6 +115,11 @@ def replay(destination_id: UUID, cause: str = "") -> int:
     return count
 
 
+_WAITING = ExecutionStep.objects.filter(
+    execution=OuterRef("execution"), seq=OuterRef("step_seq"), status=StepStatus.PENDING
+)
+
+
 # -- the sweep ---------------------------------------------------------------------------------------------------------
 
 
@@ -127,9 +133,9 @@ def _probe(now: dt.datetime) -> int:
     over = Destination.objects.filter(probe_at__lte=now).exclude(state=CircuitState.CLOSED)
     woken = 0
     for destination_id in over.order_by("probe_at").values_list("id", flat=True)[:BATCH]:
-        held = HeldCall.objects.filter(destination_id=destination_id, state=HeldState.HELD).order_by("id")
-        # The first that can be woken: one whose execution was ended or paused meanwhile probes nothing.
-        woken += next((1 for call in held[:BATCH] if _wake([call], now)), 0)
+        held = HeldCall.objects.filter(Exists(_WAITING), destination_id=destination_id, state=HeldState.HELD)
+        # The first that can be woken: one whose execution was paused meanwhile probes nothing.
+        woken += next((1 for call in held.order_by("id")[:BATCH] if _wake([call], now)), 0)
     return woken
 
 
@@ -200,4 +206,15 @@ def tidy(now: dt.datetime) -> int:
     quiet = quiet.filter(Q(mended_at=None) | Q(mended_at__lt=long_ago), Q(next_slot=None) | Q(next_slot__lt=now))
     while ids := list(quiet.values_list("id", flat=True)[:TIDY_BATCH]):
         done += Destination.objects.filter(id__in=ids).delete()[0]
+    _close_alerts()
     return done
+
+
+def _close_alerts() -> None:
+    """Those whose problem ended in a way that closes none: its rows were deleted, or edited somewhere else."""
+    still_open = Destination.objects.exclude(state=CircuitState.CLOSED)
+    replayable = HeldCall.objects.filter(state=HeldState.FAILED).order_by().values_list("destination_id", flat=True)
+    off = WorkflowAction.objects.filter(is_active=False).exclude(disabled_reason="")
+    alarms.close_all_but(CIRCUIT, {str(id_) for id_ in still_open.values_list("id", flat=True)})
+    alarms.close_all_but(MENDED, {str(id_) for id_ in replayable.distinct()})
+    alarms.close_all_but(SWITCHED_OFF, {str(id_) for id_ in off.values_list("id", flat=True)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from automation.causes import MAX_DEPTH, caused_by, current_cause
 from automation.durable import payloads
 from automation.durable.exceptions import ApplicationError
 from automation.errors import InvalidInput
-from automation.models import Booking, EventType, ExecutionStatus, User, Workflow, WorkflowExecution
+from automation.models import ExecutionStatus, User, Workflow, WorkflowExecution
 from automation.rules.fields import sample_context
 from automation.services import workflows
 from tests.actions.conftest import Change, Stage
@@ -85,13 +84,7 @@ def test_an_open_execution_with_the_same_id_is_linked_and_no_second_one_started(
 
 def test_an_id_that_somebody_else_s_execution_has_is_not_linked(stage: Stage) -> None:
     stage.act(**config(id="order-1"))
-    other = User.objects.create_user("eve@weir.example")
-    event_type = EventType.objects.create(organizer=other, name="Call", duration=30)
-    Booking.objects.filter(pk=stage.booking.pk).update(organizer=other, event_type=event_type)
-    mine = Booking.objects.get(pk=stage.booking.pk)
-    mine.pk, mine.organizer, mine.access_token, mine._state.adding = uuid.uuid4(), stage.organizer, "t", True
-    mine.save()
-    stage.booking = mine
+    WorkflowExecution.objects.update(organizer=User.objects.create_user("eve@weir.example"))
     with pytest.raises(ApplicationError, match="in use by an execution of something else"):
         stage.act(**config(id="order-1"))
     assert len(started(stage)) == 1

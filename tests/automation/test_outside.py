@@ -134,6 +134,40 @@ def test_what_was_cancelled_meanwhile_stays_so(carrier: Carrier, http_receiver: 
     assert not Destination.objects.exists()
 
 
+def test_calls_that_are_not_meant_any_more_do_not_keep_a_circuit_open(
+    carrier: Carrier, http_receiver: HttpReceiver, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(destinations, "BATCH", 2)
+    settings.OUTBOUND_BREAKER_FAILURES = 1
+    http_receiver.on("/hook", Reply(status=503))
+    flow = make_workflow(Trigger.BOOKING_CREATED, actions=0)
+    make_action(flow, **hook(http_receiver))
+    made = [make_booking(None, flow.organizer) for _ in range(6)]
+    carrier.drain()
+    for booking in made[:5]:
+        bookings.cancel(booking.pk)
+    http_receiver.on("/hook", Reply())
+    carrier.finish(days=1)
+    assert statuses() == {ExecutionStatus.COMPLETED: 6}
+    assert Destination.objects.get().state == CircuitState.CLOSED
+    assert len(http_receiver.requests) == 2
+
+
+def test_alerts_end_with_what_they_are_about(carrier: Carrier, http_receiver: HttpReceiver, settings: Any) -> None:
+    settings.OUTBOUND_BREAKER_FAILURES = 1
+    http_receiver.on("/hook", Reply(status=503))
+    flow = make_workflow(Trigger.BOOKING_CREATED, actions=0)
+    make_action(flow, **hook(http_receiver))
+    make_booking(None, flow.organizer)
+    carrier.drain()
+    assert [alert.kind for alert in Alert.objects.filter(closed_at=None)] == ["circuit"]
+    destinations.tidy(clock.now())
+    assert Alert.objects.filter(closed_at=None).count() == 1
+    Destination.objects.all().delete()
+    destinations.tidy(clock.now())
+    assert not Alert.objects.filter(closed_at=None).exists()
+
+
 def test_a_rate_spreads_calls_over_time_and_loses_none(
     carrier: Carrier, http_receiver: HttpReceiver, settings: Any
 ) -> None:
