@@ -17,7 +17,7 @@ from automation.domains.practitioner.models import Part
 from automation.durable import workflow
 from automation.durable.base import BaseWorkflow
 from automation.durable.common import RetryPolicy
-from automation.durable.exceptions import ActivityError
+from automation.durable.exceptions import ActivityError, is_cancelled_exception
 
 LIMIT = dt.timedelta(minutes=1)
 DAY = dt.timedelta(days=1)
@@ -138,6 +138,8 @@ class PartsWorkflow(BaseWorkflow):
                 "send_email_activity", payload, start_to_close_timeout=LIMIT, retry_policy=MAIL_RETRIES
             )
         except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
             self.logger.warning("no reminder to practitioner %s: %s", self.practitioner_id, error.cause or error)
 
     async def _do(self, what: Any, *args: Any) -> Any:

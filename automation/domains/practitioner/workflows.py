@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from automation.domains.practitioner.models import Part, PractitionerStatus
 from automation.domains.practitioner.waiting import COMPLETED, STALLED, Ending, PartsWorkflow, Said
 from automation.durable import workflow
 from automation.durable.base import monitored_workflow
-from automation.durable.exceptions import FailureError
+from automation.durable.exceptions import FailureError, is_cancelled_exception
 
 VERIFICATION = (Part.DOCUMENTS, Part.BACKGROUND_CHECK)
 TRAINING = (Part.TRAINING,)
@@ -134,8 +133,11 @@ class PractitionerOnboardingWorkflow(PartsWorkflow):
             await workflow.wait_condition(lambda: handle.done() or bool(news()))
             for part in news():
                 told[part] = self.said[part]
-                with contextlib.suppress(FailureError):  # it may have ended meanwhile, and needs no word any more
+                try:
                     await _hand_on(handle, part, self.said[part])
+                except FailureError as error:  # it may have ended meanwhile, and needs no word any more
+                    if is_cancelled_exception(error):
+                        raise
         outcome = await handle
         self.done, self._before = [*self._before, *outcome["done"]], None
         return Ending(outcome["status"], outcome.get("part", ""), outcome.get("reason", ""))

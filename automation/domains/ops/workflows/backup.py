@@ -40,11 +40,11 @@ class BackupWorkflow(BaseWorkflow):
             summed = await self._long(activities.checksum_backup, backup)
             stored = await self._short(activities.store_backup, backup)
             verified = await self._long(activities.verify_backup, backup)
+        except asyncio.CancelledError:  # an activity that was cancelled raises this one, too
+            await self._short(activities.fail_backup, backup, "it was cancelled", False)
+            raise
         except ActivityError as error:
             await self._short(activities.fail_backup, backup, str(error.cause or error))
-            raise
-        except asyncio.CancelledError:
-            await self._short(activities.fail_backup, backup, "it was cancelled", False)
             raise
         pruned = await self._short(activities.prune_backups, keep_days)
         return {
