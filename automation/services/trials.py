@@ -279,10 +279,14 @@ def _remarks(subject: Subject, timing: Timing, invocation: Invocation) -> list[s
 
 def _ask_recipients(actions: Sequence[ActionTrial], invocation: Invocation) -> None:
     """Whose wishes, or whose address, keep a message back, or put it off: two look-ups for each channel."""
+    booking = invocation.booking
+    organizer = {booking.organizer.email.lower(): booking.organizer.timezone}
     for kind, channel in ADDRESSED.items():
         trials = [action for action in actions if action.action_type == kind and action.status == RUNS]
         addresses = {recipient for trial in trials for recipient in trial.recipients}
-        found = wishes.objections(invocation, channel, {address: NotificationLog() for address in addresses})
+        zones = {address.lower(): booking.invitee_timezone for address in addresses} | organizer
+        # Messages that are no rows: nothing of a daily limit is taken for them.
+        found = wishes.objections(invocation, channel, {address: NotificationLog() for address in addresses}, zones)
         for trial in trials:
             against = [found[address.lower()] for address in trial.recipients if address.lower() in found]
             trial.notes += [objection.reason for objection in against]
