@@ -6,6 +6,7 @@ more) commit together, so a provider that gets no answer and tells it again chan
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import replace
 from uuid import UUID
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 READER = "reader"
 """The source of opens and clicks that we have seen ourselves."""
+
+MAX_EVENT_ID = 255
 
 _STATUS = {
     Kind.SENT: NotificationStatus.SENT,
@@ -49,7 +52,7 @@ def seen(notification_id: UUID, kind: Kind, url: str = "") -> bool:
     now = clock.now()
     # One event for each address that was clicked, and one for all opens: reload as you like.
     event = DeliveryEvent(
-        event_id=f"{kind}:{url}"[:255],
+        event_id=f"{kind}:{hashlib.sha256(url.encode()).hexdigest()}" if url else str(kind),
         kind=kind,
         occurred_at=now,
         notification_id=notification_id,
@@ -67,7 +70,7 @@ def _take(source: str, channel: str, event: DeliveryEvent) -> bool:
         _, is_new = NotificationEvent.objects.get_or_create(
             notification=row,
             source=source,
-            event_id=event.event_id,
+            event_id=event.event_id[:MAX_EVENT_ID],
             defaults={"kind": event.kind, "detail": event.detail, "occurred_at": event.occurred_at},
         )
         if event.provider_id and not row.provider_id:

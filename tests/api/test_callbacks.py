@@ -316,3 +316,12 @@ def test_all_orders_of_four(owner: User) -> None:
             delivery_events.seen(row.id, Kind(kind))
         row.refresh_from_db()
         assert row.status == "bounced"
+
+
+def test_ids_of_any_length(keys: Any, owner: User, mail: NotificationLog) -> None:
+    row = message_of(owner, Channel.SMS)
+    assert post_twilio(row.id, "delivered", sid="S" * 3000).status_code == 204
+    assert post_email(email_event("delivered", "e" * 3000), id_="i" * 3000).status_code == 204
+    for url in ("https://m.example/" + "x" * 400, "https://m.example/" + "x" * 401):
+        assert delivery_events.seen(mail.id, Kind.CLICKED, url)
+    assert mail.events.filter(kind="clicked").count() == 2
