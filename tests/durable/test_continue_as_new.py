@@ -264,6 +264,7 @@ def test_the_hook_for_cron_starts_the_next_run(carrier: Carrier) -> None:
             await asyncio.sleep(10 * 86_400)
 
     snippet(twice)
+    before = continuing._next_time
     continuing.on_cron(lambda schedule, now: now + dt.timedelta(hours=int(schedule)))
     try:
         options = RunOptions(cron="1")
@@ -273,7 +274,7 @@ def test_the_hook_for_cron_starts_the_next_run(carrier: Carrier) -> None:
             carrier._move_on(clock.timestamp() + 86_400, ())
             carrier.drain()
     finally:
-        continuing.on_cron(None)
+        continuing.on_cron(before)
     found = runs()
     assert [one.status for one in found] == ["completed", "completed", "running"]
     assert found[1].scheduled_for == found[0].completed_at + dt.timedelta(hours=1)  # type: ignore[operator]
