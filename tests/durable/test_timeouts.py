@@ -45,8 +45,8 @@ def start(seconds: float, options: RunOptions, **more: Any) -> uuid.UUID:
 
 @pytest.mark.parametrize("name", ["run", "execution"])
 def test_an_execution_that_takes_too_long_is_timed_out(carrier: Carrier, name: str) -> None:
-    execution = start(2 * HOUR, RunOptions(**{f"{name}_timeout": HOUR}))  # type: ignore[arg-type]
     began = clock.now()
+    execution = start(2 * HOUR, RunOptions(**{f"{name}_timeout": HOUR}))  # type: ignore[arg-type]
     carrier.finish()
     one = row(execution)
     assert one.status == ExecutionStatus.TIMED_OUT
