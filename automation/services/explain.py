@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from automation import clock
+from automation.causes import MAX_DEPTH
 from automation.errors import WeirError
 from automation.models import (
     PLAN_CHANGED,
@@ -25,7 +26,6 @@ from automation.models import (
 from automation.rules.values import preview
 from automation.services import executions, outcomes, travel, versions
 from automation.services.meeting_plan import MEETING_TRIGGERS
-from automation.services.triggers import MAX_DEPTH
 
 MAX_EXECUTIONS = 500
 """The newest of the booking."""

@@ -17,7 +17,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 
 from automation import clock
-from automation.causes import MAX_DEPTH as MAX_DEPTH
+from automation.causes import MAX_DEPTH
 from automation.durable import starts
 from automation.durable.starts import NewExecution
 from automation.errors import WeirError

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from automation import clock
-from automation.causes import caused_by
+from automation.causes import MAX_DEPTH, caused_by
 from automation.durable import starts
 from automation.models import (
     Alert,
@@ -149,7 +149,7 @@ def test_it_cuts_a_loop_between_workflows_with_a_reason() -> None:
     workflow = make_workflow(Trigger.BOOKING_CANCELLED)
     booking = make_booking()
     booking.status = BookingStatus.CANCELLED
-    with caused_by("workflow", depth=triggers.MAX_DEPTH):
+    with caused_by("workflow", depth=MAX_DEPTH):
         booking.save()
     process()
     assert planned(workflow) == []
