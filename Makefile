@@ -75,8 +75,9 @@ fmt: $(INSTALLED_DEV) ## Format the code, and mend what the linter can
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(INSTALLED_DEV) ## Measure throughput and latency against a plain Celery chain
-	@exec $(BIN)/python -m bench $(ARGS)
+bench: $(INSTALLED_DEV) ## Measure against plain Celery; without ARGS, with a million executions behind it as well
+	@status=0; $(BIN)/python -m bench $(ARGS) || status=$$?; \
+	if [ -z "$(ARGS)" ]; then $(BIN)/python -m bench.volume || status=$$?; fi; exit $$status
 
 .PHONY: faults
 faults: $(INSTALLED_DEV) ## Kill everything that can be killed, for as long as it takes

@@ -17,7 +17,7 @@ from bench.measures import DEFAULT, MEASURES, QUICK, Sizes, run
 from bench.report import Report
 from bench.stage import CONTENDERS, ROOT, Stage, StageError
 
-LETTERS = dict(zip("abcde", DEFAULT, strict=True))
+LETTERS = dict(zip("abcdefghij", DEFAULT, strict=True))
 OUTPUT = ROOT / "var" / "bench.json"
 
 
@@ -46,7 +46,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _measure(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[2] if __doc__ else "")
     parser.add_argument(
-        "names", nargs="*", metavar="name", help=f"{', '.join(MEASURES)}, or a to e; by default all that have targets"
+        "names", nargs="*", metavar="name", help=f"{', '.join(MEASURES)}, or a to j; by default all that have targets"
     )
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one small repetition: does it work at all?")
@@ -57,7 +57,7 @@ def _measure(arguments: list[str]) -> int:
     names = [LETTERS.get(name, name) for name in options.names] or list(DEFAULT)
     unknown = [name for name in names if name not in MEASURES]
     if unknown:
-        parser.error(f"{unknown[0]!r} is no measure: expected one of {', '.join(MEASURES)}, or a to e")
+        parser.error(f"{unknown[0]!r} is no measure: expected one of {', '.join(MEASURES)}, or a to j")
     only = tuple(options.only.split(",")) if options.only else CONTENDERS
     if set(only) - set(CONTENDERS):
         parser.error(f"--only {options.only!r}: expected some of {','.join(CONTENDERS)}")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+
 from automation.durable import activity
 from bench import marks
 
@@ -9,6 +13,22 @@ from bench import marks
 @activity.defn(name="bench_step")
 def step(number: int) -> int:
     return number
+
+
+@dataclass
+class Parcel:
+    """A typed payload such as people have."""
+
+    number: int
+    name: str
+    weight: Decimal
+    at: datetime
+    labels: list[str] = field(default_factory=list)
+
+
+@activity.defn(name="bench_typed_step")
+def typed_step(parcel: Parcel) -> Parcel:
+    return replace(parcel, number=parcel.number + 1)
 
 
 @activity.defn(name="bench_last")

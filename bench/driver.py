@@ -53,6 +53,14 @@ class Driver(ABC):
     def chords(self, count: int, size: int = 100) -> Answer:
         return self._all(count, count * size, lambda: self.start_chord(size))
 
+    def typed_sequences(self, count: int, steps: int = 5) -> Answer:
+        """The same as `sequences`; a contender that has types uses them."""
+        return self.sequences(count, steps)
+
+    def local_sequences(self, count: int, steps: int = 5) -> Answer:
+        """The same as `sequences`; a contender that can runs the steps where it decides."""
+        return self.sequences(count, steps)
+
     def sequence_latency(self, samples: int, steps: int = 5) -> Answer:
         return self._one_by_one(samples, lambda: self.start_sequence(steps))
 

@@ -35,6 +35,10 @@ UNITS = {
     "whole": "s the whole",
     "first": "ms per step, first hundred",
     "last": "ms per step, last hundred",
+    "step_of_few": "ms per step, executions of 10",
+    "step_of_many": "ms per step, an execution of 1,000",
+    "per_second": "per second",
+    "ended_per_second": "ended per second",
 }
 
 
@@ -77,6 +81,7 @@ class Sizes:
     sleep: float = 60.0
     long: int = 1000
     bookings: int = 100
+    bulk: int = 5000
 
 
 QUICK = Sizes(sequences=150, latencies=30, chords=5, chord_latencies=5, sleepers=2000, sleep=45.0, bookings=20)
@@ -205,8 +210,78 @@ class Thousand(Measure):
         return figures
 
 
+class Typed(Measure):
+    name = "typed"
+    title = "(f) five steps from Python code, with a dataclass in and out"
+    contenders = ("raw", "weir")
+    targets = (Target("throughput over Celery's defaults", "rate", 2.2, at_least=True, peer="raw"),)
+
+    def run(self, stage: Stage, contender: Contender, sizes: Sizes) -> Figures:
+        self.warm_up(stage, contender, sizes)
+        contender.ask("typed_sequences", count=50)
+        return _throughput(contender.ask("typed_sequences", count=sizes.sequences))
+
+
+class Local(Measure):
+    name = "local"
+    title = "(g) five local activities"
+    contenders = ("raw", "weir")
+    targets = (Target("throughput over Celery's defaults", "rate", 3.0, at_least=True, peer="raw"),)
+
+    def run(self, stage: Stage, contender: Contender, sizes: Sizes) -> Figures:
+        self.warm_up(stage, contender, sizes)
+        contender.ask("local_sequences", count=50)
+        return _throughput(contender.ask("local_sequences", count=sizes.sequences))
+
+
+class Handover(Measure):
+    name = "handover"
+    title = "(h) steps that are a message each: an execution of 1,000 against some of 10"
+    contenders = ("weir",)
+    targets = (Target("a step of 1,000 over one of 10", "step_of_many", 2.0, over="step_of_few"),)
+
+    def run(self, stage: Stage, contender: Contender, sizes: Sizes) -> Figures:
+        self.warm_up(stage, contender, sizes)
+        contender.ask("handovers", steps=10, count=3)
+        few = contender.ask("handovers", steps=10, count=20)
+        many = contender.ask("handovers", steps=sizes.long, count=1)
+        return {"step_of_few": 1000 / few.rate, "step_of_many": 1000 / many.rate}
+
+
+class Signals(Measure):
+    name = "signals"
+    title = "(i) 1,000 signals to one execution, handled in order"
+    contenders = ("weir",)
+    targets = (Target("signals per second", "per_second", 300.0, at_least=True),)
+
+    def run(self, stage: Stage, contender: Contender, sizes: Sizes) -> Figures:
+        self.warm_up(stage, contender, sizes)
+        contender.ask("signals", count=50)
+        return {"per_second": contender.ask("signals", count=sizes.long).rate}
+
+
+class Bulk(Measure):
+    name = "bulk"
+    title = "(j) executions started five hundred to a call"
+    contenders = ("weir",)
+    targets = (Target("starts per second", "per_second", 1500.0, at_least=True),)
+
+    def run(self, stage: Stage, contender: Contender, sizes: Sizes) -> Figures:
+        self.warm_up(stage, contender, sizes)
+        contender.ask("bulk", count=500)
+        measured = contender.ask("bulk", count=sizes.bulk)
+        return {
+            "per_second": sizes.bulk / float(measured.answer["starting"]),
+            "ended_per_second": measured.rate,
+        }
+
+
 MEASURES: dict[str, Measure] = {
-    measure.name: measure for measure in (Sequence(), Chord(), Sleepers(), SpreadSleepers(), Booking(), Thousand())
+    measure.name: measure
+    for measure in (
+        *(Sequence(), Chord(), Sleepers(), SpreadSleepers(), Booking(), Thousand()),
+        *(Typed(), Local(), Handover(), Signals(), Bulk()),
+    )
 }
 DEFAULT = tuple(name for name, measure in MEASURES.items() if measure.targets)
 

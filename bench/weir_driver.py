@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import time
 from typing import Any
 
@@ -16,7 +17,9 @@ from django.db import connection, transaction  # noqa: E402
 
 from automation import models  # noqa: E402
 from automation.durable import starts  # noqa: E402
+from automation.durable.client import SyncClient  # noqa: E402
 
+QUEUE = os.environ["WORKFLOW_TASK_QUEUE"]
 LOOK_INTERVAL = 0.02
 SELDOM = 0.25
 START_BATCH = 100
@@ -33,6 +36,44 @@ class WeirDriver(Driver):
 
     def start_sequence(self, steps: int) -> None:
         self._start("bench_sequence", steps)
+
+    def typed_sequences(self, count: int, steps: int = 5) -> Answer:
+        return self._all(count, count * steps, lambda: self._start("bench_typed", steps))
+
+    def local_sequences(self, count: int, steps: int = 5) -> Answer:
+        return self._all(count, count * steps, lambda: self._start("bench_local", steps))
+
+    def handovers(self, steps: int, count: int) -> Answer:
+        """`count` executions, one after the other, each of whose steps is a message of its own."""
+        began = time.time()
+        for _ in range(count):
+            self._start("bench_alone", steps)
+            self.settle(self.marks.collect(1, TIMEOUT)[0].at)
+        return {"seconds": time.time() - began, "steps": steps * count}
+
+    def signals(self, count: int) -> Answer:
+        """So many signals to one execution, one after the other; to the end of the execution that counts them."""
+        client = SyncClient()
+        handle = client.start_workflow("bench_signals", count, id=f"signals-{time.time()}", task_queue=QUEUE)
+        began = time.time()
+        for number in range(count):
+            handle.signal("number", number)
+        sent = time.time()
+        handle.result()
+        return {"seconds": time.time() - began, "sending": sent - began, "steps": count}
+
+    def bulk(self, count: int, batch: int = 500) -> Answer:
+        """Start executions, so many to a call; and wait until all have ended."""
+        began = time.time()
+        for position in range(0, count, batch):
+            new = [
+                starts.NewExecution(definition="bench_nothing", args=(number,))
+                for number in range(position, min(position + batch, count))
+            ]
+            self._pending += starts.start_many(new)
+        started = time.time()
+        finished = self.settle(0.0)
+        return {"seconds": finished - began, "starting": started - began, "steps": count}
 
     def start_chord(self, size: int) -> None:
         self._start("bench_chord", size)
