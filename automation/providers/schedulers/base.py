@@ -155,6 +155,12 @@ def mapping(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def mappings(data: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The objects of a nested list; none where there is no list."""
+    value = data.get(name)
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def text(data: Mapping[str, Any], name: str, limit: int = 500) -> str:
     """Text, or a number as text, cut to `limit` characters; empty where there is neither."""
     value = data.get(name)

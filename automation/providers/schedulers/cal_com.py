@@ -67,7 +67,7 @@ class CalCom(Scheduler):
 
 
 def _meeting(payload: Mapping[str, Any]) -> Meeting:
-    attendees = [one for one in payload.get("attendees") or () if isinstance(one, dict)]
+    attendees = base.mappings(payload, "attendees")
     first = attendees[0] if attendees else {}
     responses = base.mapping(payload, "responses")
     call = base.mapping(payload, "videoCallData")
@@ -102,7 +102,7 @@ def _answers(responses: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _no_show(type_: str, occurred_at: datetime | None, payload: Mapping[str, Any]) -> SchedulerEvent:
-    attendees = [one for one in payload.get("attendees") or () if isinstance(one, dict)]
+    attendees = base.mappings(payload, "attendees")
     absent = any(one.get("noShow") is True for one in attendees)
     uid = base.text(payload, "bookingUid", 255) or base.required(payload, "uid")
     return SchedulerEvent(What.NO_SHOW if absent else What.ATTENDED, type_, occurred_at, Meeting(uid))

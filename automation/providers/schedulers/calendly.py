@@ -68,7 +68,7 @@ def _meeting(payload: Mapping[str, Any]) -> Meeting:
     scheduled = base.mapping(payload, "scheduled_event")
     location = base.mapping(scheduled, "location")
     event_type = base.text(scheduled, "event_type")
-    questions = [one for one in payload.get("questions_and_answers") or () if isinstance(one, dict)]
+    questions = base.mappings(payload, "questions_and_answers")
     names = (event_type, event_type.rstrip("/").rsplit("/", 1)[-1], base.text(scheduled, "name"))
     return Meeting(
         external_id=base.required(payload, "uri"),
