@@ -497,7 +497,7 @@ def test_two_that_signal_each_other(carrier: Carrier) -> None:
 
 
 def test_a_sliding_window_of_children_never_exceeds_its_bound(carrier: Carrier) -> None:
-    bound, records = 10, 200
+    bound, records = 10, 120
 
     async def window(data: Any) -> Any:
         at_work: list[asyncio.Future[Any]] = []
@@ -579,3 +579,47 @@ def test_a_child_that_is_cancelled_with_the_last_breath_of_its_parent_is_cancell
     carrier.finish()
     assert result(execution) == "left"
     assert [one.status for one in children_of(execution)] == [ExecutionStatus.CANCELLED]
+
+
+def test_a_pool_of_locks_shared_by_ten_workflows_is_never_exceeded(carrier: Carrier) -> None:
+    """Scenario 13: one workflow owns three locks; ten others ask it for one by signals, and give it back."""
+    locks, users = 3, 10
+
+    async def owner(data: Any) -> Any:
+        waiting: list[str] = []
+        given: list[str] = []
+        back: list[str] = []
+        workflow.set_signal_handler("take", waiting.append)
+        workflow.set_signal_handler("give back", back.append)
+        while len(back) < users:
+            await workflow.wait_condition(
+                lambda: len(back) == users or bool(waiting and len(given) - len(back) < locks)
+            )
+            if waiting:
+                given.append(waiting.pop(0))
+                await workflow.get_external_workflow_handle(given[-1]).signal("taken")
+        return len(back)
+
+    async def user(data: Any) -> Any:
+        taken: list[bool] = []
+        workflow.set_signal_handler("taken", lambda: taken.append(True))
+        pool = workflow.get_external_workflow_handle("pool")
+        await pool.signal("take", workflow.info().workflow_id)
+        await workflow.wait_condition(lambda: bool(taken))
+        held.add(workflow.info().workflow_id)
+        most.append(len(held))
+        await call("echo", data)
+        await asyncio.sleep(5)
+        held.discard(workflow.info().workflow_id)
+        await pool.signal("give back", workflow.info().workflow_id)
+
+    held: set[str] = set()
+    most: list[int] = []
+    snippet(owner), snippet(user)
+    pool = id_policies.start(starts.NewExecution("flows_snippet", ("owner",), business_id="pool")).id
+    for number in range(users):
+        id_policies.start(starts.NewExecution("flows_snippet", ("user", number), business_id=f"user-{number}"))
+    carrier.finish()
+    assert result(pool) == users
+    assert max(most) == locks
+    assert len(activities.journal) == users
