@@ -23,10 +23,14 @@ from automation import clock
 from automation.durable import canvas, gathering, payloads, states
 from automation.durable.postgres import Hot
 from automation.durable.records import StepRecord
+from automation.errors import InvalidInput
 from automation.models import OPEN_STATUSES, ExecutionStatus, ExecutionStep, StepKind, StepStatus, WorkflowExecution
 
 RECEIVING = (*OPEN_STATUSES, ExecutionStatus.PARKED, ExecutionStatus.DEAD_LETTER)
 """An execution in one of these takes messages; where it waits for a person, they wait with it."""
+
+
+MAX_NAME = 200
 
 
 class Delivered(NamedTuple):
@@ -61,6 +65,12 @@ def came_early(step: StepRecord) -> bool:
     return step.seq < 0 and step.options.startswith('{"early"')
 
 
+def check_name(kind: str, name: str) -> None:
+    """Raise InvalidInput for what cannot be a message's name."""
+    if not 0 < len(name) <= MAX_NAME or "\0" in name or not name.isprintable():
+        raise InvalidInput(f"the {kind}'s name is a text of 1 to {MAX_NAME} printable characters, not {name[:60]!r}")
+
+
 def put(
     row: WorkflowExecution,
     kind: str,
@@ -72,6 +82,7 @@ def put(
     key: str = "",
 ) -> int:
     """Put a message into the inbox of an execution that is locked, and wake it after commit; returns its seq."""
+    check_name(kind, name)
     early = row.started_at is None
     row.inbox_seq += 1
     waits = kind == StepKind.UPDATE  # for its answer
@@ -99,6 +110,7 @@ def put(
 def signal(execution: uuid.UUID, name: str, text: str) -> Delivered | None:
     """Put a signal into an execution's inbox and wake it after commit; None when it has ended, or there is none."""
     now = clock.now()
+    check_name(StepKind.SIGNAL, name)
     if connection.vendor != "postgresql":
         return _signal_portably(execution, name, text, now)
     delivered = _signal_in_one(execution, name, text, now)

@@ -12,7 +12,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import transaction
 
-from automation.durable import activity, registry, workflow
+from automation.durable import activity, payloads, registry, workflow
 from automation.durable.client import (
     Client,
     QueryRejectCondition,
@@ -295,6 +295,29 @@ def test_a_refused_update_raises_and_leaves_no_trace(client: SyncClient) -> None
         assert isinstance(raised.value.cause, ApplicationError)
     assert not ExecutionStep.objects.filter(execution__business_id="refusing").exists()
     assert len(handle.fetch_history().events) == 1
+
+
+@pytest.mark.parametrize("name", ["", "x" * 201, "a\0b", "line\nfeed", "\ud800"])
+def test_a_name_that_no_row_can_hold_is_refused(client: SyncClient, name: str) -> None:
+    handle = client.start_workflow(Shop.run, Order(1, []), id="named", task_queue="q")
+    with pytest.raises(InvalidInput, match="1 to 200 printable characters"):
+        handle.signal(name)
+    with pytest.raises(InvalidInput, match="the update's name is a text"):
+        handle.execute_update(name)
+
+
+def test_odd_names_and_values_arrive_as_they_were_sent(client: SyncClient, env: WorkflowEnvironment) -> None:
+    handle = client.start_workflow(Shop.run, Order(1, []), id="odd", task_queue="q")
+    name, value = "ünïcode 'quote\" $1 {}", {"a": [1, None, "\0\ud800"]}
+    handle.signal(name, value)
+    handle.signal(Shop.add, "\0")
+    env.settle()
+    step = ExecutionStep.objects.get(execution__business_id="odd", seq=-1)
+    assert (step.name, payloads.decode(step.input)) == (name, [value])
+    assert handle.query(Shop.items) == ["\0"]
+    for bad in (object(), float("nan")):
+        with pytest.raises(TypeError, match="arguments of signal 'add'"):
+            handle.signal(Shop.add, bad)
 
 
 def test_queries_may_be_rejected_and_may_fail(client: SyncClient) -> None:
