@@ -67,7 +67,9 @@ def describe(entry: Entry) -> dict[str, Any]:
     }
     match entry.definition:
         case WorkflowDefinition() as workflow:
-            found |= {name: sorted(getattr(workflow, name)) for name in ("signals", "queries", "updates")}
+            kinds = {"signals": "signal", "queries": "query", "updates": "update"}
+            found |= {many: sorted(name or "*" for name in workflow.handlers.get(kind, {}))
+                      for many, kind in kinds.items()}  # fmt: skip
         case ActivityDefinition() as activity:
             found |= {"rate_limit": activity.rate_limit or "", "transactional": activity.transactional}
     return found
