@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from django.conf import settings
 
 from automation import clock
-from automation.durable import current, deliveries, failures, payloads, registry
+from automation.durable import current, deliveries, failures, inbox, payloads, registry
 from automation.durable.exceptions import ApplicationError
 from automation.durable.futures import StepFuture
 from automation.durable.members import arguments
@@ -65,6 +65,7 @@ class ExternalWorkflowHandle(Generic[Self]):
 
 async def send_signal(workflow_id: str, run_id: str, signal: Any, args: Any) -> None:
     name = signal if isinstance(signal, str) else _name_of(signal)
+    inbox.check_name("signal", name)
     await _send(workflow_id, run_id, f"signal:{name}", payloads.encode(list(args), f"arguments of signal {name!r}"))
 
 

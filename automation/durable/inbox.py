@@ -30,7 +30,8 @@ RECEIVING = (*OPEN_STATUSES, ExecutionStatus.PARKED, ExecutionStatus.DEAD_LETTER
 """An execution in one of these takes messages; where it waits for a person, they wait with it."""
 
 
-MAX_NAME = 200
+MAX_NAME = 190
+"""Characters of a message's name; in the row of an execution that sends it there is a word before."""
 
 
 class Delivered(NamedTuple):
