@@ -9,12 +9,22 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any, Protocol
 
 from automation import clock
 from automation.durable import activity
 from automation.durable.exceptions import ApplicationError
-from automation.providers.payments import CardDeclined, Kind, Operation, PaymentFailed, PaymentRefused, get_backend
+from automation.errors import InvalidInput
+from automation.providers.payments import (
+    CardDeclined,
+    Kind,
+    Operation,
+    PaymentFailed,
+    PaymentRefused,
+    get_backend,
+    money,
+)
 
 KEY_MEMORY = dt.timedelta(hours=20)
 """For how long we count on the provider to know a key: Stripe promises a day."""
@@ -58,6 +68,16 @@ def provider_errors() -> Iterator[None]:
         raise ApplicationError(error.message, details, type="PaymentRefused", non_retryable=True) from error
     except PaymentFailed as error:
         raise ApplicationError(error.message, type="PaymentFailed", next_retry_delay=error.retry_after) from error
+
+
+def exact(amount: Decimal, currency: str) -> Decimal:
+    """An amount as the provider is told it. Raises ApplicationError of type BadAmount, final, for what is no whole
+    number of the currency's minor units: money is not rounded on its way out."""
+    try:
+        money.to_minor(amount, currency)
+    except InvalidInput as error:
+        raise ApplicationError(error.message, type="BadAmount", non_retryable=True) from error
+    return money.rounded(amount, currency)
 
 
 def missing(what: str, identifier: Any) -> ApplicationError:

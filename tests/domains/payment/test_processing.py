@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 from django.core import mail
+from django.core.exceptions import ValidationError
 
 from automation import clock
 from automation.domains.payment import ledger
@@ -133,6 +134,19 @@ def test_an_unknown_payment_fails_it_and_is_named(env: WorkflowEnvironment) -> N
     with pytest.raises(WorkflowFailureError) as caught:
         env.run(PROCESS, 12345)
     assert "There is no payment 12345" in str(caught.value.cause.__cause__)
+
+
+@pytest.mark.parametrize(("amount", "currency"), [("100.50", "JPY"), ("10.005", "EUR"), ("10.00", "eur")])
+def test_an_amount_that_the_currency_does_not_have_is_not_rounded_but_refused(
+    env: WorkflowEnvironment, amount: str, currency: str
+) -> None:
+    row = make.payment(amount, currency=currency)
+    with pytest.raises(WorkflowFailureError) as caught:
+        env.run(PROCESS, row.pk)
+    assert "BadAmount" in str(caught.value.cause.__cause__)
+    assert not PaymentOperation.objects.exists()
+    with pytest.raises(ValidationError):
+        row.full_clean()
 
 
 def test_a_provider_that_is_away_for_an_hour_is_waited_for(env: WorkflowEnvironment, stripe_api: StripeApi) -> None:

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from automation import clock
 from automation.domains.payment import ledger
-from automation.domains.payment.calls import missing, once, step_key
+from automation.domains.payment.calls import exact, missing, once, step_key
 from automation.domains.payment.models import LIVE, Capture, Payment, PaymentStatus, Transaction, TransactionStatus
 from automation.durable import activity
 from automation.durable.base import monitored_activity, transactional_activity
@@ -22,7 +22,7 @@ from automation.providers.payments import Charge, get_backend, money
 def authorize_payment(payment_id: int) -> dict[str, Any]:
     """Reserve a payment's amount at the payer's bank: the transaction, which may be an earlier one, captured already.
 
-    Raises ApplicationError: PaymentNotFound, CardDeclined and PaymentRefused are final, PaymentFailed is not.
+    Raises ApplicationError: PaymentNotFound, BadAmount, CardDeclined, PaymentRefused are final; PaymentFailed is not.
     """
     found = _claim(payment_id)
     if found.status != TransactionStatus.PENDING:
@@ -130,6 +130,7 @@ def _claim(payment_id: int) -> Transaction:
         payment = Payment.objects.select_for_update().filter(pk=payment_id).first()
         if payment is None:
             raise missing("payment", payment_id)
+        exact(payment.amount, payment.currency)
         live = payment.transactions.filter(status__in=LIVE).select_related("payment").first()
         if live is not None:
             return live

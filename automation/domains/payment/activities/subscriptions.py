@@ -10,7 +10,7 @@ from django.db import transaction
 
 from automation import clock
 from automation.domains.payment import ledger
-from automation.domains.payment.calls import missing, once, step_key
+from automation.domains.payment.calls import exact, missing, once, step_key
 from automation.domains.payment.models import (
     ChargeStatus,
     Interval,
@@ -123,6 +123,7 @@ def _claim(subscription_id: int, period_start: dt.datetime) -> SubscriptionCharg
         subscription = Subscription.objects.select_for_update().filter(pk=subscription_id).first()
         if subscription is None:
             raise missing("subscription", subscription_id)
+        exact(subscription.price, subscription.currency)
         charges = subscription.charges.filter(period_start=period_start).select_related("subscription")
         live, ours = charges.exclude(status=ChargeStatus.DECLINED), charges.filter(idempotency_key=step_key())
         found = live.first() or ours.first()

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Q
 
 from automation import clock
-from automation.domains.payment.models.fields import currency_field, key_field, money_field
+from automation.domains.payment.models.fields import check_money, currency_field, key_field, money_field
 
 
 def new_key() -> str:
@@ -62,6 +62,10 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return f"payment {self.pk}"
+
+    def clean(self) -> None:
+        if self.amount is not None:
+            check_money(self.amount, self.currency)
 
 
 class TransactionStatus(models.TextChoices):

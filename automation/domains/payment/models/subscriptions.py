@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 
 from automation import clock
-from automation.domains.payment.models.fields import currency_field, key_field, money_field
+from automation.domains.payment.models.fields import check_money, currency_field, key_field, money_field
 
 
 class Tier(models.TextChoices):
@@ -54,6 +54,10 @@ class Subscription(models.Model):
 
     def __str__(self) -> str:
         return f"subscription {self.pk}"
+
+    def clean(self) -> None:
+        if self.price is not None:
+            check_money(self.price, self.currency, "price")
 
 
 class ChargeStatus(models.TextChoices):
