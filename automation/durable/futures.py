@@ -10,8 +10,8 @@ from automation.durable import failures
 from automation.durable.exceptions import CancelledActivityError, CancelledError, RetryState
 
 if TYPE_CHECKING:
+    from automation.durable.asks import Asks
     from automation.durable.outcomes import Fed
-    from automation.durable.replay import Run
 
 
 class ActivityCancellationType(enum.IntEnum):
@@ -25,10 +25,10 @@ class ActivityCancellationType(enum.IntEnum):
 class StepFuture(asyncio.Future[Any]):
     """The future of a step; cancelling it cancels the step."""
 
-    _run: Run
+    _run: Asks
     _seq: int
 
-    def bind(self, run: Run, seq: int) -> StepFuture:
+    def bind(self, run: Asks, seq: int) -> StepFuture:
         self._run, self._seq = run, seq
         return self
 
