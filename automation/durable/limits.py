@@ -155,11 +155,11 @@ class LimitedVisit(Visit):
         self._leave_activities()  # what follows is an advance, and carries for itself
         super()._follow(step)
 
-    def _advance(self, wanted: Sequence[tuple[uuid.UUID, int | None]]) -> int:
+    def _advance(self, wanted: Sequence[tuple[uuid.UUID, int | None]], patience: float = 0.0) -> int:
         _enter_advances()
         _held.depth += 1
         try:
-            return super()._advance(wanted)
+            return super()._advance(wanted, patience)
         finally:
             _held.depth -= 1
             if not _held.depth:

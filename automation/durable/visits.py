@@ -62,6 +62,10 @@ TOGETHER = 25
 RELEASE_SECONDS = 60.0
 """How long a visit that lost the database tries to give back what it holds."""
 
+READ_ON_SECONDS = 0.02
+"""Where messages come faster than they are read, so long is waited for more of them, before they are read together by
+this visit, which has the live run; another one would have to replay the history first."""
+
 _cache: OrderedDict[uuid.UUID, Run] = OrderedDict()
 """Live runs of waiting executions. One is used only if nobody has taken its execution over since."""
 
@@ -118,12 +122,14 @@ class Visit:
 
     # -- advancing -----------------------------------------------------------------------------------------------------
 
-    def _advance(self, wanted: Sequence[tuple[uuid.UUID, int | None]]) -> int:
+    def _advance(self, wanted: Sequence[tuple[uuid.UUID, int | None]], patience: float = 0.0) -> int:
         if not wanted:
             return 0
         self.touched.update(id_ for id_, _ in wanted)
         now = clock.now()
         rows = self.statements.take_over(wanted, self.worker, now, now + dt.timedelta(seconds=settings.DURABLE_LEASE))
+        if rows and patience:
+            time.sleep(patience)
         self._act_on([pair for row, run, steps in self._prepare(rows) if (pair := self._decide(row, run, steps))])
         return len(rows)
 
@@ -214,7 +220,7 @@ class Visit:
             for run, _ in unread:
                 _have_read(run)
         else:
-            self._advance([(run.execution_id, run.execution.epoch) for run, _ in unread])
+            self._advance([(run.execution_id, run.execution.epoch) for run, _ in unread], READ_ON_SECONDS)
 
     def _append(self, decisions: Sequence[Decision], now: dt.datetime) -> set[uuid.UUID]:
         """Write decisions: in one statement, but for those that change rows of others."""

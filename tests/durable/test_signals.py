@@ -155,6 +155,7 @@ def test_what_comes_while_a_worker_decides_is_read_by_it(carrier: Carrier, monke
         point(name)
 
     monkeypatch.setattr(carrier, "point", signal_before_append)
+    monkeypatch.setattr("automation.durable.visits.READ_ON_SECONDS", 0.0)
     published = len(carrier.published)
     send(execution, "add", 0)
     carrier.deliver_one()
