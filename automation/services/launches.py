@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -18,6 +19,8 @@ from automation.errors import Conflict, InvalidInput
 from automation.models import OPEN_STATUSES, WorkflowExecution
 from automation.services import catalogue, parameters, queues
 from automation.workflows import DEFINITION
+
+MAX_ANCESTORS = 20
 
 
 class Launcher:
@@ -79,5 +82,19 @@ def _of_activity() -> Cause | None:
     if context is None:
         return None
     id_ = context.info.execution_id
-    row = WorkflowExecution.objects.filter(id=id_).values_list("workflow_id", "depth").first()
-    return None if row is None else Cause("workflow", id_, row[0], row[1] + 1)
+    chain = _chain(id_)
+    return Cause("workflow", id_, chain[0][0], max(depth for _, depth in chain) + 1) if chain else None
+
+
+def _chain(execution: UUID) -> list[tuple[UUID | None, int]]:
+    """(workflow, depth) of an execution and of those that it is a child of: a child is as deep as its parent."""
+    found: list[tuple[UUID | None, int]] = []
+    next_: UUID | None = execution
+    while next_ is not None and len(found) < MAX_ANCESTORS:
+        rows = WorkflowExecution.objects.filter(id=next_).values_list("workflow_id", "depth", "parent_id")
+        row = rows.first()
+        if row is None:
+            break
+        found.append((row[0], row[1]))
+        next_ = row[2]
+    return found

@@ -197,10 +197,17 @@ def test_a_loop_through_a_python_workflow_ends_with_a_reason(carrier: Carrier) -
         class Loop:
             @workflow.run
             async def run(self, booking: str) -> None:
+                await workflow.execute_child_workflow("outside_mover", booking)
+
+        @workflow.defn(name="outside_mover")
+        class Mover:
+            @workflow.run
+            async def run(self, booking: str) -> None:
                 await workflow.execute_activity(move, booking, start_to_close_timeout=timedelta(seconds=30))
 
         registry.register_activity(move)
         registry.register_workflow(Loop)
+        registry.register_workflow(Mover)
         flow = make_workflow(Trigger.BOOKING_RESCHEDULED, actions=0)
         started = {"workflow": "outside_loop", "input": {"booking": "{{ booking_id }}"}}
         make_action(flow, action_type="run_workflow", config=started, subject="", message="")
