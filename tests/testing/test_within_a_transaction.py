@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from automation import clock
 from automation.durable import workflow
@@ -59,3 +59,27 @@ def test_a_start_that_is_rolled_back_starts_nothing(workflow_environment: Workfl
         transaction.set_rollback(True)
     workflow_environment.skip(DAY)
     assert not WorkflowExecution.objects.exists()
+
+
+def test_a_statement_that_fails_in_an_activity_fails_for_itself(workflow_environment: WorkflowEnvironment) -> None:
+    attempts = []
+
+    def enter_twice(value: str) -> int:
+        attempts.append(value)
+        if len(attempts) == 1:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT no_such_column")
+        if len(attempts) == 2:
+            with transaction.atomic():
+                Posting.objects.create(key=value, attempt=1)
+                raise ValueError("rolled back by the activity itself")
+        Posting.objects.create(key=value, attempt=1)
+        return Posting.objects.count()
+
+    async def enters(_data: Any) -> Any:
+        return await call("echo", "x")
+
+    workflow_environment.replace_activities({"flows_echo": enter_twice})
+    snippet(enters)
+    assert workflow_environment.run("flows_snippet", "enters", None) == 1
+    assert attempts == ["x"] * 3

@@ -14,12 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Min
 
 from automation import clock
 from automation.durable import canvas, hooks, limits, recovery, visits
 from automation.durable.options import DEFAULT_START_TO_CLOSE
+from automation.durable.runner import Ran
 from automation.durable.testing.messages import Message, following, messages_of
 from automation.models import OPEN_STATUSES, ExecutionStatus, ExecutionStep, WorkflowExecution, WorkflowSchedule
 
@@ -44,6 +45,7 @@ class Courier:
         self.messages: list[Message] = []
         self._publisher: Publisher | None = None
         self._waiter: hooks.WaitHook | None = None
+        self._step_hook: hooks.StepHook | None = None
         self._depth = 0
         self._callbacks = 0
         self._delivering = False
@@ -59,11 +61,15 @@ class Courier:
         # Within a test's own transaction nothing is ever committed: what waits for its commit is run by `_commit`.
         self._depth = len(connection.savepoint_ids) if connection.in_atomic_block else -1
         self._callbacks = len(connection.run_on_commit)
+        self._step_hook = hooks.step_hook()
+        if self._depth >= 0:
+            hooks.on_step(self._within_a_savepoint)
 
     def uninstall(self) -> None:
         if self._publisher is not None:
             canvas._publish = self._publisher  # type: ignore[assignment]
             hooks.on_wait(self._waiter)
+            hooks.on_step(self._step_hook)
             self._publisher = None
         self.messages.clear()
         visits.forget()
@@ -180,6 +186,19 @@ class Courier:
             self.messages.append(message)
         return bool(rest)
 
+    def _within_a_savepoint(self, name: str, execution: uuid.UUID, seq: int, run: Callable[[], Ran]) -> Ran:
+        """Within a test's own transaction a statement that fails would end it all; in a worker it fails for itself."""
+        if not connection.in_atomic_block:
+            return run() if self._step_hook is None else self._step_hook(name, execution, seq, run)
+        savepoint = transaction.savepoint()
+        ran = run() if self._step_hook is None else self._step_hook(name, execution, seq, run)
+        if _is_broken():
+            transaction.savepoint_rollback(savepoint)
+            transaction.set_rollback(False)
+        else:
+            transaction.savepoint_commit(savepoint)
+        return ran
+
     def _run_task(self, task: Any, message: Message) -> None:
         task.push_request(
             id=str(uuid.uuid4()),
@@ -211,6 +230,18 @@ class Courier:
             return
         while len(connection.run_on_commit) > self._callbacks:
             connection.run_on_commit.pop(self._callbacks)[1]()
+
+
+def _is_broken() -> bool:
+    """Whether the transaction takes no statement any more."""
+    if connection.needs_rollback:
+        return True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return True
+    return False
 
 
 def _next_due() -> float | None:
