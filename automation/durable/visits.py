@@ -15,12 +15,12 @@ import datetime as dt
 import logging
 import time
 import uuid
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, InterfaceError, transaction
 
 from automation import clock
 from automation.durable import (
@@ -29,13 +29,14 @@ from automation.durable import (
     closing,
     completions,
     errands,
-    give_up,
     hooks,
     leases,
     links,
+    live_runs,
     liveness,
     local_activities,
     options,
+    releasing,
     runner,
     statements,
     states,
@@ -45,7 +46,7 @@ from automation.durable.exceptions import NondeterminismError
 from automation.durable.records import Decision, ExecutionRecord, NewStep, Outcome, StepRecord
 from automation.durable.replay import Run
 from automation.durable.runner import Attempt, Ran
-from automation.models import ExecutionStep, StepKind, StepStatus, WorkflowExecution
+from automation.models import StepKind, StepStatus
 
 logger = logging.getLogger(__name__)
 
@@ -59,15 +60,9 @@ CLOCK_SECONDS = 60.0
 TOGETHER = 25
 """Executions that a visit takes over at once: each is a live run in memory until it is written."""
 
-RELEASE_SECONDS = 60.0
-"""How long a visit that lost the database tries to give back what it holds."""
-
 READ_ON_SECONDS = 0.02
 """Where messages come faster than they are read, so long is waited for more of them, before they are read together by
 this visit, which has the live run; another one would have to replay the history first."""
-
-_cache: OrderedDict[uuid.UUID, Run] = OrderedDict()
-"""Live runs of waiting executions. One is used only if nobody has taken its execution over since."""
 
 
 class Visit:
@@ -152,7 +147,7 @@ class Visit:
         self, rows: Sequence[ExecutionRecord]
     ) -> Iterator[tuple[ExecutionRecord, Run | None, list[StepRecord]]]:
         """Each execution with its live run, if this process still has it, and the steps that are to be fed."""
-        runs = {row.id: _cached(row) for row in rows}
+        runs = {row.id: live_runs.take(row) for row in rows}
         steps: dict[uuid.UUID, list[StepRecord]] = {row.id: [] for row in rows}
         for live in (True, False):
             ids = [row.id for row in rows if (runs[row.id] is not None) == live and row.steps]
@@ -266,7 +261,7 @@ class Visit:
                     run.close()  # what it stood back for has been run
                     canvas.visit([(run.execution_id, None)], run.execution.queue)
                 elif (decision.unread or _is_near(decision, now)) and not run.stands_back:
-                    _keep(run)
+                    live_runs.keep(run)
                 else:
                     run.close()
             else:
@@ -472,52 +467,10 @@ class Visit:
         except BaseException as error:
             for waiting, _ in self._unanswered:
                 waiting.close()
-            for execution in self.touched:
-                if (run := _cache.pop(execution, None)) is not None:
-                    run.close()
-            self._release(blameless=isinstance(error, DatabaseError | InterfaceError))
+            live_runs.drop(self.touched)
+            blameless = isinstance(error, DatabaseError | InterfaceError)
+            releasing.release(self.touched, self.worker, self.begun, blameless=blameless)
             raise
-
-    def _release(self, blameless: bool) -> None:
-        """Give back what this visit holds: this worker lives on, so no sweep would take it for lost.
-
-        What the database did is not held against it. Anything else looks to the sweep like the death of a worker: it
-        is tried again after growing pauses, and given up after DURABLE_MAX_RECOVERIES.
-        """
-        lost = f"{self.worker}/raised"  # no node reports this one
-        deadline = time.monotonic() + RELEASE_SECONDS
-        pause = 0.1
-        while True:
-            try:
-                now = clock.now()
-                executions = WorkflowExecution.objects.filter(id__in=self.touched, worker=self.worker)
-                steps = ExecutionStep.objects.filter(
-                    execution_id__in=self.touched, status=StepStatus.RUNNING, worker=self.worker
-                )
-                if blameless:
-                    give_up.what_may_have_happened(steps, self.begun, now)
-                    steps.update(status=StepStatus.PENDING, worker="", due=now, run_at=now)
-                    executions.update(worker="", due=now)
-                else:
-                    steps.update(worker=lost, due=now)
-                    executions.update(worker=lost, due=now)
-            except (DatabaseError, InterfaceError) as error:
-                connection.close()
-                if time.monotonic() > deadline:
-                    logger.error("could not give back %s: %s", self.touched, error)
-                    return
-                time.sleep(pause)
-                pause = min(2 * pause, 2.0)
-            else:
-                return
-
-
-def _cached(row: ExecutionRecord) -> Run | None:
-    run = _cache.pop(row.id, None)
-    if run is not None and run.execution.epoch + 1 != row.epoch:
-        run.close()  # somebody took the execution over in between: this run does not know what it decided
-        return None
-    return run
 
 
 def _have_read(run: Run) -> None:
@@ -529,17 +482,3 @@ def _is_near(decision: Decision, now: dt.datetime) -> bool:
     """Whether a run may be needed soon: one that only waits for a distant timer costs memory for nothing."""
     horizon = now + dt.timedelta(seconds=settings.DURABLE_COUNTDOWN_HORIZON)
     return not decision.new or any(step.run_at is None or step.run_at <= horizon for step in decision.new)
-
-
-def _keep(run: Run) -> None:
-    _cache[run.execution_id] = run
-    while len(_cache) > settings.DURABLE_CACHED_WORKFLOWS:
-        _, oldest = _cache.popitem(last=False)
-        oldest.close()
-
-
-def forget() -> None:
-    """Close every live run that this process keeps."""
-    while _cache:
-        _, run = _cache.popitem()
-        run.close()

@@ -25,12 +25,12 @@ from automation.durable import (
     base,
     django_activity,
     get_default_retry_policy,
+    live_runs,
     log_activity_result,
     monitored_activity,
     monitored_workflow,
     starts,
     transactional_activity,
-    visits,
     workflow,
 )
 from automation.durable.common import RetryPolicy
@@ -268,7 +268,7 @@ def test_a_monitored_workflow_logs_once_however_often_it_is_replayed(
     with WorkflowEnvironment.start_time_skipping() as env, caplog.at_level(logging.INFO):
         handle = env.start(cls.run, "Ada")
         for _ in range(3):
-            visits.forget()
+            live_runs.forget()
             env.skip(timedelta(hours=9))
         assert handle.result() == "Ada"
     logged = [record.getMessage().split("] ", 1)[1] for record in caplog.records if "[sleeper" in record.getMessage()]

@@ -14,7 +14,7 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from automation import clock
-from automation.durable import activity, canvas, registry, visits, workflow
+from automation.durable import activity, canvas, live_runs, registry, workflow
 from automation.durable.client import WorkflowUpdateFailedError
 from automation.durable.common import RawValue, RetryPolicy
 from automation.durable.exceptions import (
@@ -589,7 +589,7 @@ def test_what_code_makes_by_chance_is_the_same_in_every_replay() -> None:
     with WorkflowEnvironment.start_time_skipping(start_at=START) as env:
         snippet(asks)
         handle = env.start("flows_snippet", "asks", None)
-        visits.forget()
+        live_runs.forget()
         assert handle.result() == seen[0] == seen[1]
     found = seen[0]
     first = uuid.UUID(found[0])

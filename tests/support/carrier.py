@@ -25,7 +25,7 @@ from django.db import connection
 from django.db.models import Min
 
 from automation import clock
-from automation.durable import canvas, hooks, liveness, recovery, starts, statements, visits
+from automation.durable import canvas, hooks, live_runs, liveness, recovery, releasing, starts, statements, visits
 from automation.durable.runner import Ran
 from automation.durable.testing.messages import Message, following, messages_of
 from automation.models import OPEN_STATUSES, ExecutionStatus, WorkerHeartbeat, WorkflowExecution
@@ -294,7 +294,7 @@ class Carrier:
     def _bury(self, worker: _Worker) -> None:
         WorkerHeartbeat.objects.filter(id=worker.node).update(stopped_at=clock.unmoved(), pids=[])
         with self._as(worker):
-            visits.forget()
+            live_runs.forget()
 
     def _refresh(self) -> None:
         nodes = [worker.node for worker in (*self._workers, self._sweeper)]
@@ -302,15 +302,15 @@ class Carrier:
 
     @contextlib.contextmanager
     def _as(self, worker: _Worker) -> Iterator[None]:
-        outer, outer_cache, outer_node = self._current, visits._cache, liveness._node_id
+        outer, outer_cache, outer_node = self._current, live_runs._cache, liveness._node_id
         self._current = worker
-        visits._cache = worker.cache
+        live_runs._cache = worker.cache
         liveness.set_node(worker.node)
         try:
             yield
         finally:
             self._current = outer
-            visits._cache = outer_cache
+            live_runs._cache = outer_cache
             liveness.set_node(outer_node)
 
     # -- time ----------------------------------------------------------------------------------------------------------
@@ -386,20 +386,20 @@ def carrying(workers: int = 2) -> Iterator[Carrier]:
     """Replace the broker by a carrier, and undo it."""
     app.loader.import_default_modules()
     carrier = Carrier(workers)
-    kept = (canvas._publish, visits.Visit._release, Task.replace, hooks._step_hook, liveness._node_id)
-    release = visits.Visit._release
+    kept = (canvas._publish, releasing.release, Task.replace, hooks._step_hook, liveness._node_id)
+    release = releasing.release
 
-    def unless_dead(visit: visits.Visit, blameless: bool) -> None:
+    def unless_dead(*held: Any, blameless: bool) -> None:
         import sys
 
         if not isinstance(sys.exc_info()[1], Died):  # the dead give nothing back
-            release(visit, blameless)
+            release(*held, blameless=blameless)
 
     def replace(_task: Task, sig: Any) -> None:
         raise Replaced(signature(sig))
 
     canvas._publish = carrier.publish  # type: ignore[assignment]
-    visits.Visit._release = unless_dead  # type: ignore[method-assign]
+    releasing.release = unless_dead
     Task.replace = replace
     hooks._step_hook = carrier.around_step
     statements.current = lambda: _Points(carrier)  # type: ignore[assignment,return-value]
@@ -407,7 +407,7 @@ def carrying(workers: int = 2) -> Iterator[Carrier]:
         yield carrier
     finally:
         carrier.restart_workers()
-        canvas._publish, visits.Visit._release, Task.replace, hooks._step_hook, _ = kept  # type: ignore[method-assign]
+        canvas._publish, releasing.release, Task.replace, hooks._step_hook, _ = kept  # type: ignore[assignment]
         statements.current = _real_current
         liveness.set_node(kept[-1])
         clock._shift = 0.0

@@ -18,7 +18,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Min
 
 from automation import clock
-from automation.durable import canvas, hooks, limits, recovery, visits
+from automation.durable import canvas, hooks, limits, live_runs, recovery
 from automation.durable.options import DEFAULT_START_TO_CLOSE
 from automation.durable.runner import Ran
 from automation.durable.testing.messages import Message, following, messages_of
@@ -72,7 +72,7 @@ class Courier:
             hooks.on_step(self._step_hook)
             self._publisher = None
         self.messages.clear()
-        visits.forget()
+        live_runs.forget()
 
     def publish(self, signature: Any) -> bool:
         """Stands for canvas._publish."""

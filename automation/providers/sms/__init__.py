@@ -10,6 +10,7 @@ from functools import lru_cache
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.utils.module_loading import import_string
 
 from automation.providers.sms.base import SmsBackend, SmsFailed, SmsMessage, SmsReceipt, SmsRefused
@@ -44,7 +45,7 @@ def callback_url(notification_id: str) -> str:
     return f"{settings.PUBLIC_URL}/api/v1/callbacks/{provider}/?notification={notification_id}" if provider else ""
 
 
-@setting_changed.connect
+@receiver(setting_changed)
 def _forget(**_: object) -> None:
     _backend.cache_clear()
 
