@@ -8,13 +8,16 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiResponse
 from rest_framework import serializers
+from rest_framework.permissions import AllowAny, IsAuthenticated
 
 _MEANINGS = {
     "400": "The request says something that cannot be carried out; `fields` names the places.",
     "401": "Nobody is signed in, or the signature is not the sender's.",
+    "403": "The caller may not do this; the message says what it takes.",
     "404": "There is no such thing, or it belongs to somebody else.",
     "409": "The thing is not in a state that allows this.",
     "412": "If-Match names another state than the present one: somebody else has edited it.",
+    "422": "The workflow's code refused it, or knows nothing of that name.",
 }
 
 
@@ -37,7 +40,10 @@ class ErrorSerializer(serializers.Serializer[Any]):
 
 
 class EnvelopeSchema(AutoSchema):
-    """Adds the error envelope to every operation that can meet with one."""
+    """Adds the error envelope to every operation that can meet with one.
+
+    A view's `also_answers` names the statuses that only it knows of: a tuple, or by the name of a viewset's action.
+    """
 
     def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
@@ -49,21 +55,38 @@ class EnvelopeSchema(AutoSchema):
                 bodies[status] = self._get_response_for_code(response, status)  # type: ignore[no-untyped-call]
         return bodies
 
+    def _map_serializer_field(self, field: Any, direction: Any, bypass_extensions: bool = False) -> Any:
+        """A choice that is only read is blank where its column may be: nobody has chosen yet."""
+        if isinstance(field, serializers.ChoiceField) and field.read_only and _may_be_blank(field):
+            field.allow_blank = True
+        return super()._map_serializer_field(field, direction, bypass_extensions)  # type: ignore[no-untyped-call]
+
     def _possible_errors(self) -> list[str]:
         errors: list[str] = []
         writes = self.method in ("POST", "PUT", "PATCH", "DELETE")
-        if writes or self._is_list_view():
+        if writes or self._is_list_view() or self._process_override_parameters():  # type: ignore[no-untyped-call]
             errors.append("400")
         signed_in = self.view.permission_classes and "AllowAny" not in str(self.view.permission_classes)
         if signed_in or getattr(self.view, "checks_signature", False):
             errors.append("401")
+        if set(self.view.permission_classes) - {AllowAny, IsAuthenticated}:
+            errors.append("403")
         if "{" in self.path:
             errors.append("404")
         if writes and "{" in self.path:
             errors.append("409")
         if getattr(self.view, "checks_if_match", False) and writes and "{" in self.path:
             errors.append("412")
-        return errors
+        also = getattr(self.view, "also_answers", ())
+        errors += also.get(getattr(self.view, "action", ""), ()) if isinstance(also, dict) else also
+        return sorted(set(errors))
+
+
+def _may_be_blank(field: serializers.ChoiceField) -> bool:
+    """Whether the column that the field shows may hold an empty text."""
+    model = getattr(getattr(field.parent, "Meta", None), "model", None)
+    columns = {column.name: column for column in model._meta.concrete_fields} if model else {}
+    return bool(getattr(columns.get(field.source), "blank", False))
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

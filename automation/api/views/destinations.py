@@ -113,7 +113,7 @@ class DestinationViewSet(
     @extend_schema(
         summary="Give a host a rate",
         request=RateSerializer,
-        responses=DestinationDetailSerializer,
+        responses={200: DestinationDetailSerializer},
         examples=[
             OpenApiExample("At most one a second", {"host": "hooks.example.com", "rate": "60/min"}, request_only=True)
         ],

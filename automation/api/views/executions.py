@@ -58,6 +58,7 @@ class ExecutionViewSet(
 ):
     """One run of a workflow. Its steps are its history; its log is what its actions came to."""
 
+    also_answers = {"query": ("422",), "send_update": ("422",), "restart": ("403",)}
     queryset = WorkflowExecution.objects.select_related("workflow", "version")
     filterset_class = ExecutionFilter
     search_fields = ("workflow__name", "definition", "business_id", "error_message", "booking__invitee_email")

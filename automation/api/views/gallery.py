@@ -97,6 +97,7 @@ class TemplateViewSet(mixins.ListModelMixin, GenericViewSet[WorkflowTemplate]):
     """Public templates and one's own."""
 
     queryset = WorkflowTemplate.objects.all()
+    also_answers = {"create": ("404",)}
     serializer_class = TemplateSerializer
     filterset_class = TemplateFilter
     search_fields = ("name", "description")
@@ -152,6 +153,8 @@ class TemplateViewSet(mixins.ListModelMixin, GenericViewSet[WorkflowTemplate]):
 @extend_schema(tags=["templates"])
 class CreateFromView(APIView):
     """A workflow from a template."""
+
+    also_answers = ("404",)
 
     @extend_schema(
         operation_id="workflows_templates_create_from",

@@ -59,6 +59,7 @@ class QuerySerializer(serializers.Serializer[Any]):
 class PerformanceView(GenericAPIView[Workflow]):
     """Figures over the last days."""
 
+    also_answers = ("404",)
     queryset = Workflow.objects.none()
     pagination_class = None
     filter_backends = ()

@@ -113,7 +113,7 @@ class ExportView(OwnedView[Workflow]):
         operation_id="workflows_export",
         summary="Export a workflow",
         parameters=[FORMAT],
-        responses={(200, "application/yaml"): OpenApiTypes.STR, (200, "application/json"): OpenApiTypes.OBJECT},
+        responses={(200, "application/yaml"): OpenApiTypes.OBJECT, (200, "application/json"): OpenApiTypes.OBJECT},
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         """Without ids, statistics and secrets, and stable: two exports of the same workflow are equal."""
@@ -133,7 +133,7 @@ class ExportAllView(OwnedView[Workflow]):
         operation_id="workflows_export_all",
         summary="Export all workflows",
         parameters=[FORMAT],
-        responses={(200, "application/yaml"): OpenApiTypes.STR, (200, "application/json"): OpenApiTypes.OBJECT},
+        responses={(200, "application/yaml"): OpenApiTypes.OBJECT, (200, "application/json"): OpenApiTypes.OBJECT},
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         """Your own, by name; staff export theirs alone as well."""
@@ -161,7 +161,7 @@ class ImportView(APIView):
             OpenApiParameter("dry_run", bool, default=False, description="Say what would happen, and change nothing."),
             OpenApiParameter("is_active", bool, description="Instead of what the document says."),
         ],
-        request={"application/json": OpenApiTypes.OBJECT, "application/yaml": OpenApiTypes.STR},
+        request={"application/json": OpenApiTypes.OBJECT, "application/yaml": OpenApiTypes.OBJECT},
         responses={
             200: OpenApiResponse(ImportResultSerializer, description="A dry run, or nothing new was made."),
             201: OpenApiResponse(ImportResultSerializer, description="Workflows were made."),

@@ -182,7 +182,11 @@ class BulkTestsView(BulkTestQuery):
     ordering_fields = ("created_at",)
     ordering = ("-id",)
 
-    @extend_schema(operation_id="workflows_bulk_test_list", summary="List bulk tests, newest first")
+    @extend_schema(
+        operation_id="workflows_bulk_test_list",
+        summary="List bulk tests, newest first",
+        responses=BulkTestSerializer(many=True),
+    )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
         return self.get_paginated_response([_progress(test) for test in page])

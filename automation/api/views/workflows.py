@@ -149,7 +149,12 @@ class ActionsView(OwnedView[WorkflowAction], mixins.ListModelMixin, GenericAPIVi
         response["ETag"] = etags.etag(workflow)
         return response
 
-    @extend_schema(summary="Add an action", examples=[ACTION_EXAMPLE], parameters=[IF_MATCH])
+    @extend_schema(
+        summary="Add an action",
+        examples=[ACTION_EXAMPLE],
+        parameters=[IF_MATCH],
+        responses={201: StandaloneActionSerializer},
+    )
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Without an `order` it comes after the last one."""
         with transaction.atomic():
