@@ -18,6 +18,10 @@ class BadEnvironment(SystemExit):
     """Raised for a value that cannot be used; its text is the one line the operator sees."""
 
 
+EMBEDDED_REDIS = "redis.url"
+"""The file under var/ in which `make up` says where its Redis is, while it runs."""
+
+
 def fail(name: str, value: str, expected: str) -> Never:
     raise BadEnvironment(f"weir: {name}={value!r} is not valid: expected {expected}")
 

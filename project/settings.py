@@ -125,7 +125,10 @@ DATABASES = {"default": _database()}
 
 # --- Celery -----------------------------------------------------------------------------------------------------------
 
-REDIS_URL = env.url("REDIS_URL", "redis://127.0.0.1:6379/0", ("redis", "rediss", "unix"))
+# While `make up` runs, its Redis on a free port is everybody's default.
+_embedded_redis = VAR_DIR / env.EMBEDDED_REDIS
+_REDIS_DEFAULT = _embedded_redis.read_text() if _embedded_redis.is_file() else "redis://127.0.0.1:6379/0"
+REDIS_URL = env.url("REDIS_URL", _REDIS_DEFAULT, ("redis", "rediss", "unix"))
 CELERY_BROKER_URL = env.url(
     "CELERY_BROKER_URL", REDIS_URL, ("redis", "rediss", "amqp", "amqps", "sentinel", "unix", "pyamqp")
 )

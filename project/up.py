@@ -21,6 +21,7 @@ from typing import IO
 
 from project import env
 from project.embedded import EmbeddedServerError, RedisServer, free_port, port_is_free
+from project.env import EMBEDDED_REDIS
 from project.supervisor import Console, Supervisor, read_procfile
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,6 +75,7 @@ def main() -> None:
                 if supervisor is not None:
                     supervisor.stop(GRACE_SECONDS)
                 if redis is not None:
+                    (directory / EMBEDDED_REDIS).unlink(missing_ok=True)
                     redis.stop(timeout=2.0)
                 if supervisor is not None:
                     console.say("weir", "stopped; nothing is left running")
@@ -143,6 +145,7 @@ def start_redis(console: Console, directory: Path) -> RedisServer | None:
     redis = RedisServer(directory / "redis")
     redis.start()
     os.environ["REDIS_URL"] = redis.url
+    (directory / EMBEDDED_REDIS).write_text(redis.url)  # commands in other terminals find it there
     console.say("redis", f"embedded, port {redis.port}, data in {_short(redis.directory)}")
     return redis
 

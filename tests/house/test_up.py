@@ -98,6 +98,13 @@ def test_it_shows_a_booking_from_nothing_and_leaves_nothing_running(up: Up) -> N
         assert line in said, said
     assert len(list((up.directory / "var" / "mail").iterdir())) == 2
     assert len(up.processes()) > 8
+    command = [sys.executable, "manage.py", "trigger_workflow", "TestWorkflow", "--wait"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=up.environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "✓ completed" in done.stdout
+    assert "the broker did not take" not in done.stderr  # it was told where the Redis of `make up` is
 
     assert up.process is not None
     up.process.send_signal(signal.SIGINT)
@@ -106,6 +113,7 @@ def test_it_shows_a_booking_from_nothing_and_leaves_nothing_running(up: Up) -> N
 
     assert time.monotonic() - began < 10
     assert up.processes() == []
+    assert not (up.directory / "var" / "redis.url").exists()
 
     up.start()
     began = time.monotonic()
