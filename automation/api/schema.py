@@ -14,7 +14,7 @@ _MEANINGS = {
     "400": "The request says something that cannot be carried out; `fields` names the places.",
     "401": "Nobody is signed in, or the signature is not the sender's.",
     "403": "The caller may not do this; the message says what it takes.",
-    "404": "There is no such thing, or it belongs to somebody else.",
+    "404": "There is no such thing (or page), or it belongs to somebody else.",
     "409": "The thing is not in a state that allows this.",
     "412": "If-Match names another state than the present one: somebody else has edited it.",
     "422": "The workflow's code refused it, or knows nothing of that name.",
@@ -71,7 +71,7 @@ class EnvelopeSchema(AutoSchema):
             errors.append("401")
         if set(self.view.permission_classes) - {AllowAny, IsAuthenticated}:
             errors.append("403")
-        if "{" in self.path:
+        if "{" in self.path or self._is_list_view():  # a list has no such page
             errors.append("404")
         if writes and "{" in self.path:
             errors.append("409")

@@ -23,6 +23,7 @@ class TokenView(APIView):
     permission_classes = (AllowAny,)
     # Nobody is signed in yet, and a stale token or session must not stand in the way.
     authentication_classes = ()
+    also_answers = ("401",)
 
     def get_authenticate_header(self, request: Request) -> str:
         return TokenAuthentication.keyword
