@@ -127,6 +127,8 @@ def test_a_phone_number_is_kept_as_messages_name_it(api: APIClient) -> None:
         ({"recipient": "a@example.com", "quiet_until": "21:00"}, "quiet_from"),
         ({"recipient": "a@example.com", "quiet_from": "21:00", "quiet_until": "21:00"}, "quiet_until"),
         ({"recipient": "a@example.com", "quiet_from": "25:00", "quiet_until": "21:00"}, "quiet_from"),
+        ({"recipient": "a@example.com", "quiet_from": "20:00+02:00", "quiet_until": "21:00"}, "quiet_from"),
+        ({"recipient": "a@example.com", "quiet_from": "20:00", "quiet_until": "21:00Z"}, "quiet_until"),
         ({"recipient": "a@example.com", "daily_limit": -1}, "daily_limit"),
         ({"recipient": "taken@example.com"}, "recipient"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from typing import Any, cast
 
 from drf_spectacular.utils import extend_schema_field
@@ -9,6 +11,7 @@ from rest_framework import serializers
 
 from automation.models import EventType, User
 
+TIME_OF_DAY = r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$"
 NOT_FOUND = "Not found: {id} is no event type of yours."
 
 
@@ -22,6 +25,17 @@ def owner(field: serializers.Field[Any, Any, Any, Any]) -> User | None:
     if instance is not None and hasattr(instance, "organizer"):
         return cast(User, instance.organizer)
     return cast(User, field.context["request"].user)
+
+
+@extend_schema_field({"type": "string", "pattern": TIME_OF_DAY, "example": "21:00"})
+class TimeOfDayField(serializers.TimeField):
+    """What a clock on somebody's wall shows, such as 21:00. It has no offset; one that is given would be lost."""
+
+    def to_internal_value(self, value: Any) -> dt.time:
+        if isinstance(value, str) and not re.fullmatch(TIME_OF_DAY, value, re.ASCII):
+            raise serializers.ValidationError(f"{value[:50]!r} is no time of day: expected hh:mm, without an offset.")
+        moment: dt.time = super().to_internal_value(value)
+        return moment
 
 
 @extend_schema_field({"type": "array", "items": {"type": "string", "format": "uuid"}})

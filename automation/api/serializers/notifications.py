@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from automation.api.serializers.fields import TimeOfDayField
 from automation.models import NotificationEvent, NotificationLog, NotificationPreference, Suppression
 
 
@@ -61,10 +62,10 @@ class PreferenceSerializer(serializers.ModelSerializer[NotificationPreference]):
     recipient = serializers.CharField(
         max_length=320, help_text="An email address, or a phone number with its country code; stays as it is."
     )
-    quiet_from = serializers.TimeField(
+    quiet_from = TimeOfDayField(
         required=False, allow_null=True, help_text="On the clock of the recipient's own time zone."
     )
-    quiet_until = serializers.TimeField(required=False, allow_null=True)
+    quiet_until = TimeOfDayField(required=False, allow_null=True)
     daily_limit = serializers.IntegerField(
         required=False, allow_null=True, min_value=0, max_value=10_000, help_text="What goes beyond it is kept back."
     )
