@@ -74,7 +74,7 @@ class World:
     def put(self, template: Any) -> Any:
         """The template with every `$name` replaced."""
         if isinstance(template, str) and template.startswith("$"):
-            return self.ids[template[1:]]
+            return self.ids.get(template[1:], template)
         if isinstance(template, dict):
             return {self.put(name): self.put(value) for name, value in template.items()}
         if isinstance(template, list):
