@@ -23,18 +23,22 @@ from automation.models import (
     Destination,
     EventType,
     ExecutionStatus,
+    ExecutionStep,
     HeldCall,
     HeldState,
     InboundEvent,
     NotificationEvent,
     NotificationLog,
     NotificationPreference,
+    StepKind,
     StepStatus,
     Suppression,
     TestType,
     User,
     WorkerHeartbeat,
+    WorkflowAction,
     WorkflowExecution,
+    WorkflowVersion,
 )
 from automation.services import gallery, inbound_sources, publishing, triggers, workflows
 from tests.api.conftest import NOBODY, PASSWORD, booking_of, execution_of
@@ -164,6 +168,23 @@ def fill(owner: User, number: int = 0) -> World:
         }
         | {"number": str(number), "definition": "flows_order", "nobody": NOBODY},
     )  # fmt: skip
+
+
+def grow(world: World) -> None:
+    """Four more of what lies below the rows of a world: actions, versions, steps, results, news of a message."""
+    ids = world.ids
+    for more in range(1, 5):
+        WorkflowAction.objects.create(workflow_id=ids["workflow"], name=f"More {more}", action_type="send_email")
+        WorkflowVersion.objects.create(workflow_id=ids["workflow"], number=10 + more, snapshot={"actions": []})
+        ExecutionStep.objects.create(
+            execution_id=ids["ended"], seq=1 + more, kind=StepKind.ACTIVITY, name="a", status=StepStatus.COMPLETED
+        )
+        BulkTestResult.objects.create(
+            bulk_test_id=ids["bulk_test"], position=more, workflow_id=ids["workflow"], passed=True, result={}
+        )
+        NotificationEvent.objects.create(
+            notification_id=ids["message"], source="twilio", event_id=f"m{more}", kind="opened", occurred_at=clock.now()
+        )
 
 
 # --- Calls ------------------------------------------------------------------------------------------------------------
