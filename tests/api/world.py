@@ -97,13 +97,18 @@ def fill(owner: User, number: int = 0) -> World:
     booking = booking_of(event_type, start_time=clock.now().replace(microsecond=0) + dt.timedelta(days=3 + number))
     past = booking_of(event_type, start_time=clock.now().replace(microsecond=0) - dt.timedelta(days=3 + number))
     workflow = workflows.create(
-        owner, name=f"Flow {number}", trigger="booking_created", actions=[MAIL, HOOK], event_types=[event_type]
+        owner,
+        by=owner,
+        name=f"Flow {number}",
+        trigger="booking_created",
+        actions=[MAIL, HOOK],
+        event_types=[event_type],
     )
-    workflows.update(workflow, description="Edited")  # version 2, and a line in the audit log
+    workflows.update(workflow, by=owner, description="Edited")  # version 2, and a line in the audit log
     reminder = workflows.create(
-        owner, name=f"Reminder {number}", trigger="before_meeting", delay_minutes=60, actions=[MAIL]
+        owner, by=owner, name=f"Reminder {number}", trigger="before_meeting", delay_minutes=60, actions=[MAIL]
     )
-    drafted = workflows.create(owner, name=f"Drafted {number}", trigger="booking_created", actions=[MAIL])
+    drafted = workflows.create(owner, by=owner, name=f"Drafted {number}", trigger="booking_created", actions=[MAIL])
     publishing.save_draft(drafted, by=owner, description="As it will be")
     triggers.process(list(BookingEvent.objects.filter(processed_at=None).values_list("pk", flat=True)))
     plan = WorkflowExecution.objects.get(workflow=reminder, booking=booking)
