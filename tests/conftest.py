@@ -16,6 +16,8 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from django.db import OperationalError, connection
 
+from automation import clock
+from automation.durable import hooks
 from project.embedded import PostgresServer, RedisServer
 from tests.support.environment import environment
 from tests.support.mail import SmtpServer
@@ -78,6 +80,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 _FARM: pytest.StashKey[Farm] = pytest.StashKey()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_in_place() -> Iterator[None]:
+    """A test that leaves its clock or its broker in place would fail others, hours of run time later."""
+    yield
+    left = [name for name, value in (("time", clock.held_at()), ("waiting", hooks._wait_hook)) if value is not None]
+    clock.let_go()
+    hooks.on_wait(None)
+    assert not left, f"this test has left {' and '.join(left)} replaced"
 
 
 # --- Servers ----------------------------------------------------------------------------------------------------------

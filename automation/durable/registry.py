@@ -104,8 +104,10 @@ def register_activity(function: Callable[..., Any]) -> ActivityDefinition:
 
 
 def activity_definition(function: Callable[..., Any]) -> ActivityDefinition | None:
-    """The definition that a function carries, or None."""
+    """The definition that a function carries, or an object's `__call__`; None where there is none."""
     definition = getattr(function, ACTIVITY_ATTRIBUTE, None)
+    if definition is None and not isinstance(function, type):
+        definition = getattr(getattr(type(function), "__call__", None), ACTIVITY_ATTRIBUTE, None)
     return definition if isinstance(definition, ActivityDefinition) else None
 
 

@@ -265,9 +265,10 @@ def test_it_follows_continued_runs(client: SyncClient) -> None:
 
 def test_waiting_ends_at_its_time(client: SyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = client.start_workflow(Shop.run, Order(1, []), id="long", task_queue="q")
-    monkeypatch.setattr("automation.durable.hooks._wait_hook", lambda seconds: None)
-    with pytest.raises(WaitTimeoutError, match="has not ended in time; it is pending"):
-        handle.result(rpc_timeout=dt.timedelta(seconds=3))
+    with monkeypatch.context() as patched:  # undone here: the environment is closed before the test's own patches
+        patched.setattr("automation.durable.hooks._wait_hook", lambda seconds: None)
+        with pytest.raises(WaitTimeoutError, match="has not ended in time; it is pending"):
+            handle.result(rpc_timeout=dt.timedelta(seconds=3))
 
 
 def test_a_handle_of_another_chain_of_runs_stops_nothing(client: SyncClient) -> None:
@@ -472,9 +473,10 @@ def test_a_start_commits_or_rolls_back_with_its_transaction(client: SyncClient, 
 
 
 def test_waiting_inside_a_transaction_is_refused(client: SyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("automation.durable.hooks._wait_hook", None)
-    with pytest.raises(RuntimeError, match="inside atomic\\(\\) would wait for ever"), transaction.atomic():
-        client.execute_workflow(Steps.run, [1], id="x", task_queue="q")
+    with monkeypatch.context() as patched:
+        patched.setattr("automation.durable.hooks._wait_hook", None)
+        with pytest.raises(RuntimeError, match="inside atomic\\(\\) would wait for ever"), transaction.atomic():
+            client.execute_workflow(Steps.run, [1], id="x", task_queue="q")
 
 
 # -- activities from outside -------------------------------------------------------------------------------------------
