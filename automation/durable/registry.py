@@ -107,7 +107,8 @@ def activity_definition(function: Callable[..., Any]) -> ActivityDefinition | No
     """The definition that a function carries, or an object's `__call__`; None where there is none."""
     definition = getattr(function, ACTIVITY_ATTRIBUTE, None)
     if definition is None and not isinstance(function, type):
-        definition = getattr(getattr(type(function), "__call__", None), ACTIVITY_ATTRIBUTE, None)
+        # (noqa: what `__call__` carries is asked for, not whether there is one)
+        definition = getattr(getattr(type(function), "__call__", None), ACTIVITY_ATTRIBUTE, None)  # noqa: B004
     return definition if isinstance(definition, ActivityDefinition) else None
 
 
