@@ -213,7 +213,7 @@ def test_nothing_goes_on_while_the_broker_is_away_and_all_does_when_it_is_back(c
     assert result(execution) == [1, [2, 3]]
 
 
-def test_a_thousand_steps_and_a_thousand_timers(carrier: Carrier) -> None:
+def test_hundreds_of_steps_and_of_timers(carrier: Carrier) -> None:
     async def many(_data: Any) -> Any:
         total = 0
         for number in range(300):
