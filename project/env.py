@@ -12,6 +12,7 @@ T = TypeVar("T")
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
+_CRON = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 
 
 class BadEnvironment(SystemExit):
@@ -97,6 +98,26 @@ def choice(name: str, default: str, options: tuple[str, ...]) -> str:
         return raw
 
     return _read(name, default, parse, "one of " + ", ".join(options))
+
+
+def cron(name: str, default: str) -> str:
+    """When something happens, as cron has it ('minute hour day month weekday', in UTC), or 'off'."""
+
+    def parse(raw: str) -> str:
+        from celery.schedules import crontab
+
+        fields = raw.lower().split()
+        if fields == ["off"]:
+            return "off"
+        if len(fields) != 5:
+            raise ValueError(raw)
+        try:
+            crontab(**dict(zip(_CRON, fields, strict=True)))
+        except Exception as error:  # its own ParseException is no ValueError
+            raise ValueError(raw) from error
+        return " ".join(fields)
+
+    return _read(name, default, parse, "'minute hour day month weekday' in UTC, such as '15 2 * * *', or 'off'")
 
 
 def rate(name: str, default: str) -> str:

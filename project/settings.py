@@ -233,6 +233,12 @@ PAYLOAD_CODEC = env.text("PAYLOAD_CODEC")
 
 # Where BackupWorkflow keeps its files: the hosts that serve the queue of ops must share it.
 BACKUP_DIR = env.text("BACKUP_DIR", str(VAR_DIR / "backups"))
+# How old its files get; the last that was verified stays.
+BACKUP_KEEP_DAYS = env.integer("BACKUP_KEEP_DAYS", 14, low=1)
+# When beat starts these workflows (cron, UTC), or "off": BackupWorkflow, RoomMaintenanceWorkflow, RoomCleanupWorkflow.
+BACKUP_SCHEDULE = env.cron("BACKUP_SCHEDULE", "off")
+ROOM_MAINTENANCE_SCHEDULE = env.cron("ROOM_MAINTENANCE_SCHEDULE", "40 */6 * * *")
+ROOM_CLEANUP_SCHEDULE = env.cron("ROOM_CLEANUP_SCHEDULE", "20 * * * *")
 # The directory of pg_dump and pg_restore, where those on the PATH are older than the server.
 POSTGRES_BIN = env.text("POSTGRES_BIN")
 # What deployments and provisionings may run their commands through on this host: local, ssh. None unless named, since

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tasks import automation, engine, limits, maintenance, outside, processes, schedules, step_events
+from tasks import automation, domains, engine, limits, maintenance, outside, processes, schedules, step_events
 
-__all__ = ["automation", "engine", "limits", "maintenance", "outside", "processes", "schedules", "step_events"]
+__all__ = ["automation", "domains", "engine", "limits", "maintenance", "outside", "processes", "schedules", "step_events"]
 
 engine.register_activities()

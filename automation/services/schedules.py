@@ -24,7 +24,8 @@ _MARK = "\n\nWritten by sync_schedules: "
 class Schedule:
     """One periodic task. Exactly one of `every` (seconds) and `crontab` ('minute hour day month weekday', in UTC).
 
-    `queue`: the default queue where None. `expires`: seconds after which a tick that nobody took is void.
+    `queue`: the default queue where None. `expires`: seconds after which a tick that nobody took is void. `enabled`:
+    False makes a row that is switched off, for an operator to switch on.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Schedule:
     queue: str | None = None
     priority: int | None = None
     expires: int | None = None
+    enabled: bool = True
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -61,6 +63,7 @@ class Schedule:
             "queue": self.queue,
             "priority": self.priority,
             "expire_seconds": self.expires,
+            "enabled": self.enabled,
             "description": self.description,
         }
 

@@ -76,13 +76,13 @@ def test_what_an_operator_edited_stays() -> None:
     edited.save()
 
     [change] = schedules.sync([a_schedule(every=30.0, queue="other")])
-    assert (change.fields, change.kept) == (["queue"], ["schedule"])
+    assert (change.fields, change.kept) == (["queue"], ["schedule", "enabled"])
     assert row().interval.schedule.run_every.total_seconds() == 300
     assert not row().enabled
     assert row().queue == "other"
 
     [change] = schedules.sync([a_schedule(every=20.0, queue="other")])
-    assert change.kept == ["schedule"], "still, however often the code changes"
+    assert change.kept == ["schedule", "enabled"], "still, however often the code changes"
 
 
 def test_an_edit_that_was_undone_follows_the_code_again() -> None:
