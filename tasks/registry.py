@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from tasks import automation, domains, engine, limits, maintenance, outside, processes, schedules, step_events
 
-__all__ = ["automation", "domains", "engine", "limits", "maintenance", "outside", "processes", "schedules", "step_events"]
+__all__ = [
+    "automation",
+    "domains",
+    "engine",
+    "limits",
+    "maintenance",
+    "outside",
+    "processes",
+    "schedules",
+    "step_events",
+]
 
 engine.register_activities()
