@@ -1,5 +1,5 @@
-"""Workflows of the domains that run by themselves. Settings say when, or 'off': then the row is there, switched off, and
-an operator can switch it on in the admin."""
+"""Workflows of the domains that run by themselves. Settings say when, or 'off': then the row is there, but
+switched off, and an operator can switch it on in the admin."""
 
 from __future__ import annotations
 
