@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from automation import clock
-from automation.models import NotificationLog, Suppression
+from automation.models import NotificationLog, Suppression, SuppressionReason
 
 
 def suppress(
@@ -36,6 +36,18 @@ def in_force(organizer_id: int, channel: str, recipients: Collection[str]) -> di
         lifted_at__isnull=True,
     )
     return {row.recipient: row for row in rows}
+
+
+def reasons(organizer_id: int, channel: str, rows: Mapping[str, NotificationLog]) -> dict[str, str]:
+    """Why nothing is sent to some of these recipients, by the address in lower case; `rows` are the messages by their
+    recipients. A message that somebody tries again after its own refusal is an attempt to find out whether that has
+    been mended, and is let through."""
+    found: dict[str, str] = {}
+    for name, suppression in in_force(organizer_id, channel, rows.keys()).items():
+        own = {row.id for recipient, row in rows.items() if recipient.lower() == name}
+        if suppression.notification_id not in own:
+            found[name] = f"Nothing is sent to {name}: {SuppressionReason(suppression.reason).label.lower()}."
+    return found
 
 
 def lift(suppression: Suppression) -> None:

@@ -22,7 +22,6 @@ from automation.models import (
     NotificationLog,
     NotificationPreference,
     NotificationStatus,
-    SuppressionReason,
     Trigger,
 )
 from automation.rules.values import zone
@@ -49,14 +48,8 @@ def objections(
     """Who is not to get this message now, by the address in lower case; those not named are. `rows` are the messages
     by their recipients; `zones` the time zones of addresses, for those whose preferences name none."""
     organizer_id = invocation.booking.organizer_id
-    found: dict[str, Objection] = {}
-    for name, suppression in suppressions.in_force(organizer_id, channel, rows.keys()).items():
-        own = next((row.id for recipient, row in rows.items() if recipient.lower() == name), None)
-        # A step that somebody retries after its own refusal is an attempt to find out whether that has been mended.
-        if suppression.notification_id is None or suppression.notification_id != own:
-            found[name] = Objection(
-                f"Nothing is sent to {name}: {SuppressionReason(suppression.reason).label.lower()}."
-            )
+    kept_back = suppressions.reasons(organizer_id, channel, rows)
+    found = {name: Objection(reason) for name, reason in kept_back.items()}
     names = {*rows, *(recipient.lower() for recipient in rows)} - found.keys()
     for preference in NotificationPreference.objects.filter(organizer_id=organizer_id, recipient__in=names):
         preference.timezone = preference.timezone or zones.get(preference.recipient.lower(), "UTC")

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from automation import clock
+from automation.actions import suppressions
 from automation.alarms import MAIL_TASK, close_alert, close_all_but, open_alert
 from automation.models import Alert, Channel, NotificationLog, NotificationStatus, User
 from automation.providers.email import Email, EmailFailed, EmailRefused, MailConnection, send
@@ -52,7 +53,8 @@ def _recipients(alert: Alert) -> list[User]:
 
 
 def _mail(alert: Alert, recipient: User, connection: MailConnection) -> NotificationStatus | None:
-    """Send to one; None where it had been sent before, and PENDING where it is to be tried again."""
+    """Send to one; None where that had been dealt with before, and PENDING where it is to be tried again. An address
+    that mails come back from gets none: the alert itself stays open in `alerts/`."""
     name = alert.workflow.name if alert.workflow else ""
     link = f"{settings.PUBLIC_URL}/workflows/{alert.workflow_id}/" if alert.workflow else settings.PUBLIC_URL
     email = Email(
@@ -76,11 +78,18 @@ def _mail(alert: Alert, recipient: User, connection: MailConnection) -> Notifica
     )
     if not created and log.status != NotificationStatus.PENDING:
         return None
+    kept_back = suppressions.reasons(recipient.pk, Channel.EMAIL, {log.recipient: log}).get(log.recipient.lower())
+    if kept_back:
+        log.status, log.error = NotificationStatus.SUPPRESSED, kept_back
+        log.save(update_fields=["status", "error"])
+        return NotificationStatus.SUPPRESSED
     log.attempts += 1
     try:
         send(email, connection)
     except EmailRefused as error:
-        log.status, log.error = NotificationStatus.FAILED, error.message
+        log.status, log.error = NotificationStatus.BOUNCED, error.message
+        if error.suppress:
+            suppressions.suppress(recipient.pk, Channel.EMAIL, log.recipient, error.suppress, error.message, log)
     except EmailFailed as error:
         log.error = error.message
         logger.warning("the alert %s could not be mailed to %s: %s", alert.pk, recipient.email, error.message)

@@ -9,7 +9,7 @@ import pytest
 from django.core import mail
 from django.db import connections
 
-from automation.models import Alert, NotificationLog, NotificationStatus, Severity, User
+from automation.models import Alert, NotificationLog, NotificationStatus, Severity, Suppression, User
 from automation.services import alerts
 from tests.ops.factories import make_workflow
 from tests.support.mail import SmtpServer
@@ -86,6 +86,25 @@ def test_an_alert_that_has_ended_is_not_mailed() -> None:
     assert alerts.mail_open_alerts() == 0
 
 
+@pytest.mark.django_db
+def test_an_address_that_mails_come_back_from_is_told_of_no_alert(smtp_server: SmtpServer, settings: Any) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    admin = User.objects.create_superuser("gone@example.com")
+    smtp_server.reject("gone@example.com")
+    alerts.open_alert("slow", "a", "slow")
+    assert alerts.mail_open_alerts() == 0
+    found = Suppression.objects.get()
+    assert (found.organizer, found.recipient, found.reason) == (admin, "gone@example.com", "bounced")
+
+    smtp_server.reject("gone@example.com", "")
+    alerts.open_alert("slow", "b", "slow")
+    assert alerts.mail_open_alerts() == 0
+    assert smtp_server.messages == []
+    statuses = NotificationLog.objects.order_by("id").values_list("status", flat=True)
+    assert list(statuses) == [NotificationStatus.BOUNCED, NotificationStatus.SUPPRESSED]
+    assert not Alert.objects.filter(mailed_at=None).exists()
+
+
 @pytest.mark.real
 def test_a_mail_that_fails_is_sent_later_and_to_nobody_twice(smtp_server: SmtpServer, settings: Any) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
@@ -108,5 +127,5 @@ def test_a_mail_that_fails_is_sent_later_and_to_nobody_twice(smtp_server: SmtpSe
     received = sorted(recipient for message in smtp_server.messages for recipient in message.recipients)
     assert received == ["one@example.com", "two@example.com"]
     refused = NotificationLog.objects.get(recipient="wrong@example.com")
-    assert refused.status == NotificationStatus.FAILED
+    assert refused.status == NotificationStatus.BOUNCED
     assert "550" in refused.error

@@ -105,7 +105,7 @@ def send_session_message(booking_id: uuid.UUID, kind: str, role: str = Role.INVI
         return {**about, "status": "skipped", "why": "it was sent before"}
     letter = letters.compose(booking, kind, role, clock.now())
     try:
-        notices.email(
+        answer = notices.email(
             letter.to,
             letter.subject,
             letter.body,
@@ -117,6 +117,9 @@ def send_session_message(booking_id: uuid.UUID, kind: str, role: str = Role.INVI
     except ApplicationError as error:
         SessionMessage.objects.filter(pk=message.pk).update(status=MessageStatus.FAILED, error=error.message)
         raise
+    if answer["status"] == "suppressed":
+        SessionMessage.objects.filter(pk=message.pk).update(status=MessageStatus.FAILED, error=answer["reason"])
+        return {**about, "status": "skipped", "why": answer["reason"]}
     SessionMessage.objects.filter(pk=message.pk).update(status=MessageStatus.SENT, sent_at=clock.now(), error="")
     return {**about, "status": "sent"}
 

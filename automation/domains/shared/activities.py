@@ -31,7 +31,8 @@ Answer = dict[str, Any]
 @activity.defn(name="send_email")
 @monitored_activity(name="send_email")
 def send_email(to: str, subject: str, body: str, html: str = "", reply_to: str = "") -> Answer:
-    """One email to one address. status "sent", or "already_sent" by an earlier attempt; `message_id`.
+    """One email to one address. status "sent", "already_sent" by an earlier attempt, or "suppressed" (the address is
+    on the organizer's list; `reason`); `message_id`.
 
     Raises ApplicationError: RecipientRefused is final, DeliveryFailed is not.
     """

@@ -16,7 +16,7 @@ from automation.domains.shared.models import Event, Figure
 from automation.durable import inbox, payloads
 from automation.durable.testing import EnvironmentHandle, WorkflowEnvironment
 from automation.durable.testing.fixtures import workflow_environment  # noqa: F401
-from automation.models import Booking, BookingAuditLog, BookingStatus, NotificationLog
+from automation.models import Booking, BookingAuditLog, BookingStatus, NotificationLog, Suppression
 from automation.providers.email import Email
 from automation.providers.sms import memory as sms
 from tests.domains.booking import factories as make
@@ -188,6 +188,18 @@ def test_an_address_that_takes_no_mail_ends_no_session(env: WorkflowEnvironment)
     make.joins(booking)
     assert env.run(SESSION, booking.pk)["status"] == "completed"
     assert set(SessionMessage.objects.filter(role="invitee").values_list("status", flat=True)) == {"failed"}
+
+
+def test_an_address_on_the_organizers_list_gets_no_mail_of_a_session(env: WorkflowEnvironment) -> None:
+    booking = make.session(1)
+    make.joins(booking)
+    Suppression.objects.create(
+        organizer_id=booking.organizer_id, channel="email", recipient="ina@example.com", reason="bounced"
+    )
+    assert env.run(SESSION, booking.pk)["status"] == "completed"
+    assert subjects("ina@example.com") == []
+    [error] = set(SessionMessage.objects.filter(role="invitee").values_list("error", flat=True))
+    assert error == "Nothing is sent to ina@example.com: the address does not exist."
 
 
 # -- no-shows ----------------------------------------------------------------------------------------------------------
