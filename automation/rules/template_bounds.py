@@ -7,7 +7,7 @@ small multiple of what it is given, and that is bounded already (`template_budge
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterator, Sized
 from typing import Any
 
 from automation.rules.template_budget import MAX_BITS, product, weigh
@@ -18,8 +18,9 @@ MAX_WIDTH = 10_000
 MAX_SLOW_TEXT = 50_000
 """Characters for filters whose time grows faster than their text."""
 
-_PERCENT_WIDTH = re.compile(r"([0-9]+)(?:\.[0-9]*)?[hlL]?[diouxXeEfFgGcrsa]")
-_PERCENT_STAR = re.compile(r"[%)#0\- +.]\*[0-9.*]*[hlL]?[diouxXeEfFgGcrsa]")
+_PERCENT = re.compile(r"[#0\- +]*(\*|[0-9]*)(?:\.(\*|[0-9]*))?[hlL]?")
+"""What stands between a conversion's `%(key)` and its letter: flags, width and precision."""
+_PARENTHESIS = re.compile("[()]")
 
 
 def width(value: Any, most: int = MAX_WIDTH) -> int:
@@ -35,10 +36,35 @@ def percent(template: Any, arguments: Any) -> None:
     """Bound `template % arguments`."""
     if not isinstance(template, str):
         return
-    if _PERCENT_STAR.search(template):
-        raise TemplateBoundError("a format's width cannot be '*'; write the number")
-    widest = max((width(int(digits[:9])) for digits in _PERCENT_WIDTH.findall(template)), default=0)
+    widest = 0
+    for digits in _percent_widths(template):
+        if digits == "*":
+            raise TemplateBoundError("a format's width cannot be '*'; write the number")
+        widest = max(widest, width(int(digits[:9])))
     product(template.count("%"), weigh(arguments) + widest, "the format")
+
+
+def _percent_widths(template: str) -> Iterator[str]:
+    """Width and precision of every conversion, as `%` itself reads them, each character looked at once: an expression
+    that searches for them anywhere takes time that grows with the square of a text of digits."""
+    at = template.find("%")
+    while at >= 0:
+        found = _PERCENT.match(template, _after_key(template, at + 1))
+        assert found is not None  # all of its parts are optional
+        yield from filter(None, found.groups())
+        at = template.find("%", found.end() + 1)  # the letter, which may be a % itself
+
+
+def _after_key(template: str, at: int) -> int:
+    """Where a conversion goes on after its `(key)`; parentheses nest in it."""
+    if not template.startswith("(", at):
+        return at
+    depth = 0
+    for found in _PARENTHESIS.finditer(template, at):
+        depth += 1 if found[0] == "(" else -1
+        if not depth:
+            return found.end()
+    return len(template)
 
 
 def power(base: Any, exponent: Any) -> None:

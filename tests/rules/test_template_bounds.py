@@ -7,7 +7,11 @@ import time
 import tracemalloc
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from automation.rules.template_bounds import MAX_WIDTH, percent
+from automation.rules.template_budget import start
 from automation.rules.templating import (
     TemplateBoundError,
     TemplateError,
@@ -49,6 +53,7 @@ BOMBS = {
     "format filter": "{{ '%999999999d' | format(1) }}",
     "format precision": "{{ '%.999999999f' | format(1) }}",
     "format operator": "{{ '%999999999d' % 1 }}",
+    "format width and precision": "{{ '%5.999999999f' % 1.5 }}",
     "format star": "{{ '%*d' % (999999999, 1) }}",
     "format with a nested key": "{{ '%(a(b))999999999d' % {'a(b)': 1} }}",
     "format repeating its argument": "{{ ('%(a)s' * 9999) % {'a': " + LONG + "} }}",
@@ -174,6 +179,59 @@ def test_deep_and_large_answers_are_bounded() -> None:
             with pytest.raises(TemplateBoundError):
                 render_text(source, {"custom_x": value})
     assert render_text("Hi {{ invitee_name }}", {"invitee_name": "Ada", "custom_x": deep}).text == "Hi Ada"
+
+
+@pytest.mark.parametrize("hostile", ["9" * 49_000, "0*" * 24_000, ".*" * 24_000, "%(" * 24_000, "%" * 49_000])
+def test_a_text_that_is_no_format_is_read_once(hostile: str) -> None:
+    started = time.thread_time()
+    for source in ("{{ x % 1 }}", "{{ x | format(1) }}"):
+        with pytest.raises(TemplateError):
+            render_text(source, {"x": hostile})
+    assert time.thread_time() - started < 0.5
+
+
+def test_a_format_may_speak_of_stars_and_of_large_numbers() -> None:
+    source = "{{ '%s: *important*, 10000000 euros, 99999d' % 'News' }}"
+    assert render_text(source, {}).text == "News: *important*, 10000000 euros, 99999d"
+
+
+PARTS = [
+    "%",
+    "(a)",
+    "(a(b))",
+    "(",
+    "999",
+    "20000",
+    "1",
+    ".",
+    "*",
+    "#",
+    "0",
+    "-",
+    " ",
+    "h",
+    "L",
+    "d",
+    "s",
+    "f",
+    "c",
+    "é",
+]
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.sampled_from(PARTS), max_size=7))
+def test_what_percent_admits_is_no_longer_than_it_says(parts: list[str]) -> None:
+    """Against Python itself: no width or precision hides from the check."""
+    start()
+    template = "%" + "".join(parts)
+    for arguments in ({"a": 1, "a(b)": 1}, 1, 1.5, (20_000, 1), "a"):
+        try:
+            percent(template, arguments)
+            written = template % arguments
+        except (TemplateBoundError, TypeError, ValueError, KeyError, OverflowError):
+            continue
+        assert len(written) < MAX_WIDTH * template.count("%") + 1_000
 
 
 def test_bounds_have_a_code_for_the_api() -> None:
