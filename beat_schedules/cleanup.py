@@ -13,7 +13,7 @@ SCHEDULES = [
         crontab="30 3 * * *",
         queue=settings.WORKFLOW_BACKGROUND_QUEUE,
         expires=12 * 3600,
-        description="Deletes executions that ended more than 90 days ago; the workflows' totals stay.",
+        description="Deletes executions that ended more than 90 days ago, and old messages; the totals of both stay.",
     ),
     Schedule(
         name="clean up outside",

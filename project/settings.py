@@ -229,6 +229,9 @@ ENCRYPTION_KEYS = env.words("ENCRYPTION_KEYS", [])
 PAYLOAD_KEYS = env.words("PAYLOAD_KEYS", [])
 PAYLOAD_CODEC = env.text("PAYLOAD_CODEC")
 
+# How old messages get (`notifications/`), at least as old as their executions; their numbers stay.
+NOTIFICATION_KEEP_DAYS = env.integer("NOTIFICATION_KEEP_DAYS", 365, low=1, high=36_500)
+
 # --- Operations -------------------------------------------------------------------------------------------------------
 
 # Where BackupWorkflow keeps its files: the hosts that serve the queue of ops must share it.

@@ -6,7 +6,7 @@ from celery import shared_task
 from django.db import close_old_connections
 
 from automation.durable import sweeping
-from automation.services import alerts, maintenance, monitoring
+from automation.services import alerts, maintenance, monitoring, notifications
 
 MINUTES = 60
 
@@ -20,9 +20,9 @@ def sweep() -> str:
 
 @shared_task(name="cleanup_old_workflow_executions", time_limit=6 * 60 * MINUTES)
 def cleanup_old_workflow_executions() -> str:
-    """Delete executions that ended more than 90 days ago."""
+    """Delete executions that ended more than 90 days ago, and messages of NOTIFICATION_KEEP_DAYS ago."""
     _fresh()
-    return f"{maintenance.delete_old_executions()} executions deleted"
+    return f"{maintenance.delete_old_executions()} executions and {notifications.purge()} messages deleted"
 
 
 @shared_task(name="monitor_workflow_performance", time_limit=30 * MINUTES)

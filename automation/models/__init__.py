@@ -14,6 +14,7 @@ from automation.models.lease import Lease
 from automation.models.notification_event import NotificationEvent
 from automation.models.notification_log import Channel, NotificationLog, NotificationStatus
 from automation.models.notification_preference import NotificationPreference
+from automation.models.notification_total import NotificationTotal
 from automation.models.payment_operation import PaymentOperation
 from automation.models.provider_record import ProviderRecord
 from automation.models.suppression import Suppression, SuppressionReason
@@ -60,6 +61,7 @@ __all__ = [
     "NotificationLog",
     "NotificationPreference",
     "NotificationStatus",
+    "NotificationTotal",
     "OnFailure",
     "OPEN_STATUSES",
     "PaymentOperation",

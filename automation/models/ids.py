@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import time
 import uuid
@@ -17,3 +18,8 @@ def uuid7() -> uuid.UUID:
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)
     return uuid.UUID(int=value)
+
+
+def uuid7_at(moment: dt.datetime) -> uuid.UUID:
+    """The least of the ids made at or after that millisecond: what is made earlier sorts before it."""
+    return uuid.UUID(int=(int(moment.timestamp() * 1_000) << 80) | (0x7 << 76) | (0x2 << 62))

@@ -344,6 +344,7 @@ CALLS: dict[str, Call] = {
         {"name": "$definition"}, {"input": {"url": "http://127.0.0.1"}}, **{**STAFF_ONLY, "staff": 201}
     ),
     # Messages
+    "GET notifications/totals/": Call(query={"days": "7"}),
     "GET notifications/": Call(),
     "GET notifications/{id}/": of("message"),
     "GET notification-preferences/": Call(),

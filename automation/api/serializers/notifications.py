@@ -7,7 +7,15 @@ from typing import Any
 from rest_framework import serializers
 
 from automation.api.serializers.fields import TimeOfDayField
-from automation.models import NotificationEvent, NotificationLog, NotificationPreference, Suppression
+from automation.models import (
+    Channel,
+    NotificationEvent,
+    NotificationLog,
+    NotificationPreference,
+    NotificationStatus,
+    Suppression,
+)
+from automation.services import notifications
 
 
 class NotificationSerializer(serializers.ModelSerializer[NotificationLog]):
@@ -54,6 +62,23 @@ class NotificationDetailSerializer(NotificationSerializer):
     class Meta(NotificationSerializer.Meta):
         fields = (*NotificationSerializer.Meta.fields, "body", "events")
         read_only_fields = fields
+
+
+class TotalSerializer(serializers.Serializer[Any]):
+    day = serializers.DateField(help_text="In UTC, when the message was made.")
+    channel = serializers.ChoiceField(choices=Channel.choices)
+    status = serializers.ChoiceField(choices=NotificationStatus.choices, help_text="What it has come to.")
+    count = serializers.IntegerField()
+
+
+class TotalsSerializer(serializers.Serializer[Any]):
+    since = serializers.DateField()
+    until = serializers.DateField()
+    totals = TotalSerializer(many=True)
+
+
+class TotalsQuerySerializer(serializers.Serializer[Any]):
+    days = serializers.IntegerField(min_value=1, max_value=notifications.MAX_DAYS, default=notifications.DAYS)
 
 
 class PreferenceSerializer(serializers.ModelSerializer[NotificationPreference]):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, status
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
@@ -18,6 +19,8 @@ from automation.api.serializers.notifications import (
     NotificationSerializer,
     PreferenceSerializer,
     SuppressionSerializer,
+    TotalsQuerySerializer,
+    TotalsSerializer,
 )
 from automation.api.views.base import OwnedView, caller
 from automation.models import (
@@ -28,7 +31,7 @@ from automation.models import (
     Suppression,
     SuppressionReason,
 )
-from automation.services import preferences
+from automation.services import notifications, preferences
 
 PREFERENCE_EXAMPLE = OpenApiExample(
     "Quiet at night",
@@ -75,6 +78,26 @@ class NotificationViewSet(
     search_fields = ("recipient", "subject", "provider_id", "error")
     ordering_fields = ("created_at", "sent_at", "status", "channel", "recipient")
     ordering = ("-created_at",)
+
+    @extend_schema(
+        operation_id="notifications_totals",
+        summary="Count messages by day, channel and status",
+        parameters=[
+            OpenApiParameter(
+                "days", int, default=notifications.DAYS, description=f"1 to {notifications.MAX_DAYS}, today included."
+            )
+        ],
+        filters=False,
+        responses=TotalsSerializer,
+    )
+    @action(detail=False, pagination_class=None, filter_backends=())
+    def totals(self, request: Request) -> Response:
+        """The messages that were made on each of the last days; those that are deleted by now (NOTIFICATION_KEEP_DAYS)
+        count as well."""
+        given = TotalsQuerySerializer(data=request.query_params)
+        given.is_valid(raise_exception=True)
+        found = notifications.totals(caller(request), given.validated_data["days"])
+        return Response(TotalsSerializer(found).data)
 
     def get_serializer_class(self) -> Any:
         return NotificationSerializer if self.action == "list" else NotificationDetailSerializer
