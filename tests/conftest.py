@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import connection
 
 from automation import clock
 from automation.durable import hooks
 from project.embedded import PostgresServer, RedisServer
+from tests.support.emptying import instead_of_flush
 from tests.support.environment import environment
 from tests.support.mail import SmtpServer
 from tests.support.processes import Beat, Farm, Worker
@@ -119,23 +120,10 @@ def django_db_keepdb() -> bool:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Emptying all tables while workers sweep can deadlock; PostgreSQL then ends one side, and it is tried again."""
-    flush = connection.ops.execute_sql_flush
-
-    def flush_with_patience(sql_list: Iterable[str]) -> None:
-        for attempt in range(20):
-            try:
-                return flush(sql_list)
-            except OperationalError:
-                if attempt == 19:
-                    raise
-                connection.close()
-        return None
-
-    connection.ops.execute_sql_flush = flush_with_patience  # type: ignore[method-assign]
-    yield
-    connection.ops.execute_sql_flush = flush  # type: ignore[method-assign]
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """The test database, whose tables are emptied after each test that commits."""
+    with instead_of_flush():
+        yield
 
 
 @pytest.fixture
