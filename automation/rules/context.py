@@ -6,7 +6,7 @@ organizer's zone, computed from instants, so that daylight saving cannot shift t
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -130,14 +130,24 @@ def custom_fields(answers: Mapping[str, Any]) -> dict[str, Any]:
     """`custom_{key}` for every answer.
 
     A key that is no identifier (`Company size`) is also there under one that templates and expressions can name
-    (`custom_company_size`), unless an answer of that name exists.
+    (`custom_company_size`), unless an answer of that name exists. So is a key that is written in other code points
+    than such a name is read in (an ö typed as o and two dots).
     """
     fields = {f"{CUSTOM_PREFIX}{key}": value for key, value in answers.items()}
     for key, value in answers.items():
-        slug = CUSTOM_PREFIX + re.sub(r"\W+", "_", str(key)).strip("_").lower()
-        if not f"{CUSTOM_PREFIX}{key}".isidentifier() and slug != CUSTOM_PREFIX:
+        slug = CUSTOM_PREFIX + _nameable(str(key))
+        if slug != CUSTOM_PREFIX:
             fields.setdefault(slug, value)
     return fields
+
+
+def _nameable(key: str) -> str:
+    """The key as what may follow `custom_` in a name; the empty string where nothing of it can."""
+    normal = unicodedata.normalize("NFKC", key)  # as Python reads a name
+    if f"{CUSTOM_PREFIX}{normal}".isidentifier():
+        return normal
+    kept = "".join(character if f"_{character}".isidentifier() else " " for character in normal.lower())
+    return "_".join(kept.split()).strip("_")
 
 
 def _minutes_between(start: datetime, end: datetime) -> int:

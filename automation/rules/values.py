@@ -113,14 +113,15 @@ def same(actual: Any, expected: Any) -> bool:
         return actual is expected
     if isinstance(actual, str) and isinstance(expected, str):
         return actual == expected
-    if _kind(actual) == _kind(expected):
-        return bool(actual == expected)
+    # Not times of one zone, which Python compares by the clock on the wall: the hour that comes twice is two.
     if isinstance(actual, (datetime, date)) or isinstance(expected, (datetime, date)):
         when, then = moment(actual), moment(expected)
         if when is None or then is None:
             return False
         when, then = instants(when, then)
         return when == then
+    if _kind(actual) == _kind(expected):
+        return bool(actual == expected)
     return fold(text(actual)) == fold(text(expected))
 
 
@@ -212,8 +213,6 @@ def _kind(value: Any) -> str:
         return "boolean"
     if isinstance(value, (int, float, Decimal)):
         return "number"
-    if isinstance(value, datetime):
-        return "datetime"
     if isinstance(value, (list, tuple)):
         return "list"
     return type(value).__name__

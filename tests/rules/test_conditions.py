@@ -6,6 +6,7 @@ import json
 import time
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -117,6 +118,21 @@ def test_datetimes_in_the_context_compare_like_their_text() -> None:
         evaluation = evaluate([group("AND", rule("start_time", operator, value))], context)
         assert evaluation.result is expected, (operator, value)
         json.dumps(evaluation.trace)
+
+
+def test_the_hour_that_comes_twice_is_two_hours() -> None:
+    """2:30 in summer time and 2:30 in winter time look alike on the wall in Berlin."""
+    context = {"start_time": datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"))}
+    for operator, value, expected in [
+        ("equals", {"expr": "start_time + hours(1)"}, False),
+        ("not_equals", {"expr": "start_time + hours(1)"}, True),
+        ("before", {"expr": "start_time + hours(1)"}, True),
+        ("between", {"expr": "[start_time + minutes(1), start_time + hours(1)]"}, False),
+        ("equals", {"expr": "start_time + hours(1) - hours(1)"}, True),
+        ("equals", "2026-10-25T02:30:00+02:00", True),
+        ("equals", "2026-10-25T02:30:00+01:00", False),
+    ]:
+        assert holds([group("AND", rule("start_time", operator, value))], context) is expected, (operator, value)
 
 
 def test_a_day_begins_where_the_meeting_is() -> None:

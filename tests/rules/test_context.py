@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automation.rules.context import build_context
+from automation.rules.context import build_context, custom_fields
+from automation.rules.expressions import compile_expression
 from automation.rules.fields import FIELDS, Field, FieldGroup, FieldType, find, register, sample_context
+from automation.rules.templating import render_text
 from tests.rules.facts import at, facts
 
 NOW = at("2026-03-28T20:00:00+00:00")
@@ -26,6 +28,45 @@ def test_it_holds_every_registered_field_and_the_answers() -> None:
     assert context["cancel_url"] == "https://weir.example/b/tok3n/cancel/"
     assert context["reschedule_url"] == "https://weir.example/b/tok3n/reschedule/"
     assert context["duration"] == 30
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("Company size", "company_size"),
+        ("What is your budget?", "what_is_your_budget"),
+        ("a.b", "a_b"),
+        ("_A b_", "a_b"),
+        ("Fl\u00e4che m²", "fl\u00e4che_m2"),
+        ("日本 語", "日本_語"),
+        ("o\u0308l", "\u00f6l"),  # as some keyboards send an ö
+        ("class", "class"),
+        ("7", "7"),
+        (" ", ""),
+        ("?", ""),
+    ],
+)
+def test_every_answer_has_a_name_that_templates_and_expressions_can_say(key: str, name: str) -> None:
+    fields = custom_fields({key: "yes"})
+    assert fields[f"custom_{key}"] == "yes"
+    if not name:
+        assert len(fields) == 1
+        return
+    assert set(fields) == {f"custom_{key}", f"custom_{name}"}
+    assert render_text(f"{{{{ custom_{name} }}}}", fields).text == "yes"
+    assert compile_expression(f"custom_{name} + '!'")(fields) == "yes!"
+
+
+def test_no_answer_takes_the_place_of_another() -> None:
+    fields = custom_fields({"A b": "spoken", "a_b": "named", "A.B": "dotted"})
+    assert fields == {"custom_A b": "spoken", "custom_a_b": "named", "custom_A.B": "dotted"}
+
+
+@given(st.dictionaries(st.text(max_size=8), st.integers(), max_size=5))
+def test_every_key_is_there_as_it_was_written(answers: dict[str, int]) -> None:
+    fields = custom_fields(answers)
+    assert {f"custom_{key}": value for key, value in answers.items()}.items() <= fields.items()
+    assert custom_fields(answers) == fields
 
 
 @pytest.mark.parametrize("field", FIELDS.values(), ids=lambda field: field.name)
