@@ -5,26 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandError
 
-from automation.management.base import OperatorCommand
+from automation.management.base import OperatorCommand, Parser
 
 
-class _OpenParser(CommandParser):
+class _OpenParser(Parser):
     """Puts what it does not know into `parameters`."""
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         found, rest = self.parse_known_args(args, namespace)
-        found.parameters = read(rest)
+        try:
+            found.parameters = read(rest)
+        except CommandError as error:
+            self.error(str(error))
         return found
 
 
 class OpenCommand(OperatorCommand):
     """Takes any option; those that are not its own are in `options["parameters"]`."""
 
+    parser_class = _OpenParser
+
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
         parser = super().create_parser(prog_name, subcommand, **kwargs)
-        parser.__class__ = _OpenParser  # Django lets nobody choose the class
         parser.set_defaults(parameters={})  # for call_command, which asks what options there are
         return parser
 

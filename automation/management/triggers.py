@@ -81,6 +81,7 @@ class TriggerCommand(OperatorCommand):
             key = _find(choice.subject, options["subject"])
             values[choice.subject.parameter] = key
             identifier = identifier or (f"{choice.id_prefix}{key}" if choice.id_prefix else "")
+        self.doubt_queues(options["task_queue"])
         execution = running.start(
             choice.workflow,
             values=values,

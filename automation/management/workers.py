@@ -50,6 +50,7 @@ class WorkerCommand(OperatorCommand):
         add("celery_options", nargs="*", metavar="OPTION", help="options for Celery itself, after '--'")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.doubt_queues(options["task_queue"])
         plan = presets.plan(
             options["preset"] or "",
             domains=options["domains"],

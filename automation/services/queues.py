@@ -65,6 +65,16 @@ def named(text: str) -> str:
     return text
 
 
+def misspelt(text: str) -> str:
+    """The queue or word that `text` is nearly, where it is none that we know; else nothing. Queues of other names are
+    fine: whoever starts a worker for one is served by it."""
+    known = [*WORDS, *domains(), *all_queues()]
+    if named(text) in all_queues():
+        return ""
+    near = difflib.get_close_matches(text, known, n=1, cutoff=0.8)
+    return near[0] if near else ""
+
+
 def all_queues() -> list[str]:
     """Every queue: the three that belong to no domain, then the domains'."""
     return [*map(named, WORDS), *map(of_domain, domains())]

@@ -12,9 +12,9 @@ from django.core.management.base import CommandError, CommandParser
 
 from automation.durable import histories
 from automation.errors import WeirError
-from automation.management.base import Formatter, OperatorCommand, positive
-from automation.models import ExecutionStatus
-from automation.services import inspection, running
+from automation.management.base import Formatter, OperatorCommand, nearest, positive
+from automation.models import ExecutionStatus, Workflow
+from automation.services import catalogue, inspection, running
 from automation.services import steering as service
 
 Steer = Callable[[UUID, str], object]
@@ -115,7 +115,7 @@ class Command(OperatorCommand):
         if options["as_json"]:
             self.say_json(found)
         elif not found:
-            self.say("No executions.")
+            self.say(f"No executions.{_doubt(options['workflow'])}")
         else:
             rows = [
                 (
@@ -217,6 +217,16 @@ class Command(OperatorCommand):
         refused = [str(outcome["message"]) for outcome in outcomes if not outcome["done"]]
         if refused:
             raise CommandError("\n".join(refused))
+
+
+def _doubt(workflow: str) -> str:
+    """Where nothing is called so, what nearly is."""
+    known = {entry.name for entry in catalogue.entries()} | set(
+        Workflow.objects.values_list("name", flat=True)[:10_000]
+    )
+    if not workflow or workflow in known:
+        return ""
+    return f" There is no workflow named {workflow!r}; {nearest(workflow, known) or 'see list_workflows'}"
 
 
 def _values(options: Mapping[str, Any]) -> list[Any]:

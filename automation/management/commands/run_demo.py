@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from automation.management.base import OperatorCommand, seconds
 from automation.models import EventType
 from automation.services import demo
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     help = "Make one booking with the demo organizer and print, step by step, what happens until nothing is left to do."
+    examples = ("run_demo", "run_demo --timeout 120")
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait at most (60)")
+        parser.add_argument("--timeout", type=seconds, default=60.0, metavar="S", help="seconds to wait at most (60)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -23,6 +25,6 @@ class Command(BaseCommand):
             raise CommandError("There is no demo data; make it with: python manage.py seed_demo") from None
         try:
             for line in demo.follow(booking, options["timeout"]):
-                self.stdout.write(line)
+                self.say(line)
         except TimeoutError as error:
             raise CommandError(str(error)) from error

@@ -5,16 +5,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from automation.management.base import OperatorCommand
 from automation.services import schedules
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     help = (
         "Create missing periodic tasks, update those that no operator edited, and delete those that the code no longer "
         "asks for. A task that is switched off in the admin stays off."
     )
+    examples = ("sync_schedules --dry-run", "sync_schedules")
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="Say what would change, and change nothing.")
@@ -27,6 +29,6 @@ class Command(BaseCommand):
             return
         for change in changes:
             if change.action != "unchanged" or change.kept or verbosity > 1:
-                self.stdout.write(("would have " if dry_run else "") + str(change))
+                self.say(("would have " if dry_run and change.action != "unchanged" else "") + str(change))
         changed = sum(change.action != "unchanged" for change in changes)
-        self.stdout.write(f"{changed} of {len(changes)} periodic tasks {'would change' if dry_run else 'changed'}.")
+        self.say(f"{changed} of {len(changes)} periodic tasks {'would change' if dry_run else 'changed'}.")

@@ -15,7 +15,9 @@ class Command(TriggerCommand):
     examples = (
         "trigger_booking_workflows lifecycle 0197f3c2-6d1e-7c44-9a51-2f0c8e6b7a10",
         "trigger_booking_workflows session 0197f3c2-6d1e-7c44-9a51-2f0c8e6b7a10 --wait",
+        "trigger_booking_workflows created 0197f3c2-6d1e-7c44-9a51-2f0c8e6b7a10 --id welcome-1",
         "trigger_booking_workflows reminders 0197f3c2-6d1e-7c44-9a51-2f0c8e6b7a10 --offsets 2880 60",
+        "trigger_booking_workflows no-show 0197f3c2-6d1e-7c44-9a51-2f0c8e6b7a10 --wait",
         "trigger_booking_workflows reschedule 0197f3c2-6d1e-7c44-9a51-2f0c8e6b7a10 --new-start 2027-03-01T09:30:00Z",
         "trigger_booking_workflows batch-reminders --hours 24 --wait",
     )

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from automation.durable import registry
-from automation.management.base import OperatorCommand, positive
+from automation.management.base import OperatorCommand, add_word, positive
 from automation.models import User
 from automation.services import running
 
@@ -21,12 +21,12 @@ class Command(OperatorCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        commands = parser.add_subparsers(
-            dest="what", metavar="onboarding|renewal", required=True, parser_class=type(parser)
+        commands = parser.add_subparsers(dest="what", metavar="onboarding|renewal", required=True)
+        onboarding = add_word(
+            commands, "onboarding", "PractitionerOnboardingWorkflow for a practitioner", self.examples
         )
-        onboarding = commands.add_parser("onboarding", help="PractitionerOnboardingWorkflow for a practitioner")
         onboarding.add_argument("subject", type=positive, metavar="ID", help="the practitioner's id: their user's")
-        renewal = commands.add_parser("renewal", help="SubscriptionRenewalWorkflow for a subscription")
+        renewal = add_word(commands, "renewal", "SubscriptionRenewalWorkflow for a subscription", self.examples)
         renewal.add_argument("subject", type=positive, metavar="ID", help="the subscription's id")
         for one in (onboarding, renewal):
             one.add_argument("--task-queue", default="", metavar="Q", help="the queue (by default the domain's)")
@@ -41,6 +41,7 @@ class Command(OperatorCommand):
         else:
             self._check_subscription(subject)
             name = "SubscriptionRenewalWorkflow"
+        self.doubt_queues(options["task_queue"])
         execution = running.start(
             name,
             positional=[str(subject)],

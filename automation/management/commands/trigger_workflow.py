@@ -34,6 +34,7 @@ class Command(OpenCommand):
         parser.add_argument("--timeout", type=seconds, metavar="S", help="seconds to wait at most (for ever)")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.doubt_queues(options["task_queue"])
         execution = running.start(
             options["name"],
             texts=options["parameters"],

@@ -22,6 +22,7 @@ class Command(OperatorCommand):
         parser.add_argument("--id", default="", help="an id of your own")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        self.doubt_queues(options["task_queue"])
         execution = running.start(
             options["workflow"],
             positional=options["arguments"],

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from automation.management.base import OperatorCommand
+from automation.management.base import OperatorCommand, add_word
 from automation.models import User, Workflow
 from automation.services import documents, portability, rehearsals
 
@@ -22,14 +22,16 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         commands = parser.add_subparsers(dest="command", required=True)
-        test = commands.add_parser("test", help="Run the examples of workflow files; exits with 1 if one fails.")
+        test = add_word(
+            commands, "test", "Run the examples of workflow files; exits with 1 if one fails.", self.examples
+        )
         test.add_argument("path", type=Path, nargs="+", help="A file, or a directory of files.")
-        export = commands.add_parser("export", help="Write workflows as a document.")
+        export = add_word(commands, "export", "Write workflows as a document.", self.examples)
         export.add_argument("--organizer", required=True, help="Whose workflows: an email address.")
         export.add_argument("--name", action="append", default=[], help="Only this workflow; may be repeated.")
         export.add_argument("--format", choices=["yaml", "json"], default="yaml")
         export.add_argument("--output", type=Path, help="A file; standard output by default.")
-        imports = commands.add_parser("import", help="Make workflows from a document, all of them or none.")
+        imports = add_word(commands, "import", "Make workflows from a document, all of them or none.", self.examples)
         imports.add_argument("path", type=Path, help="A file in YAML or JSON.")
         imports.add_argument("--organizer", required=True, help="Who gets them: an email address.")
         imports.add_argument("--mode", choices=[mode.value for mode in portability.Mode], default="create")
