@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Q, Sum
 
 from automation import clock
-from automation.actions.config import ActionConfig
-from automation.actions.registry import UnknownActionType, registry
 from automation.durable import payloads
 from automation.errors import WeirError
 from automation.models import (
@@ -27,7 +27,7 @@ from automation.models import (
     WorkflowAction,
     WorkflowExecution,
 )
-from automation.services import alerts
+from automation.services import alerts, versions, workflow_validation
 
 WINDOW = dt.timedelta(hours=24)
 HISTORY = dt.timedelta(days=30)
@@ -43,6 +43,8 @@ ANOMALY_SLOWNESS = 3.0
 """How many times longer than in its history a workflow's runs take when that is an anomaly …"""
 ANOMALY_SECONDS = 5.0
 """… and how many seconds longer, at least."""
+VALIDATED_AT_ONCE = 100
+"""Workflows that are read together."""
 
 _ENDED_BY_ITSELF = (ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT)
 """A run that somebody cancelled or terminated says nothing about how well its workflow works."""
@@ -201,40 +203,38 @@ def _action_id(arguments: str) -> uuid.UUID | None:
 
 
 def validate_all() -> list[Problem]:
-    """Check the configuration of every active workflow; one alert each, closed when it is in order or off."""
+    """Check the configuration of every active workflow, as `validate/` does; one alert each for its errors, closed when
+    it is in order or off."""
     problems = []
-    for workflow in Workflow.objects.filter(is_active=True).prefetch_related("actions", "event_types").iterator(100):
-        found = list(_configuration_problems(workflow))
-        if found:
-            message = f"{workflow.name!r} has problems: " + " ".join(found[:5])
-            if len(found) > 5:
-                message += f" And {len(found) - 5} more."
-            problems.append(Problem(CONFIGURATION, str(workflow.id), message, workflow_id=workflow.id))
+    active = Workflow.objects.filter(is_active=True).order_by("pk").iterator(VALIDATED_AT_ONCE)
+    while rows := list(islice(active, VALIDATED_AT_ONCE)):
+        for workflow, content in zip(rows, versions.snapshots(rows), strict=True):
+            found = list(_configuration_problems(workflow, content))
+            if found:
+                message = f"{workflow.name!r} has problems: " + " ".join(found[:5])
+                if len(found) > 5:
+                    message += f" And {len(found) - 5} more."
+                problems.append(Problem(CONFIGURATION, str(workflow.id), message, workflow_id=workflow.id))
     _tell(problems, (CONFIGURATION,))
     return problems
 
 
-def _configuration_problems(workflow: Workflow) -> Iterable[str]:
-    actions = [action for action in workflow.actions.all() if action.is_active]
-    if not actions:
-        yield "It has no active action: add one, or switch the workflow off."
-    event_types = list(workflow.event_types.all())
-    if event_types and not any(event_type.is_active for event_type in event_types):
+def _configuration_problems(workflow: Workflow, content: Mapping[str, Any]) -> Iterable[str]:
+    event_types = workflow_validation.event_types_of(workflow, content)
+    if content["event_types"] and not any(event_type.is_active for event_type in event_types):
         yield "None of its event types is active: it never starts. Choose another, or none for all."
-    for action in actions:
-        config = ActionConfig.from_mapping({field.attname: getattr(action, field.attname) for field in _FIELDS})
-        try:
-            found = registry.get(action.action_type).validate(config)
-        except UnknownActionType as error:
-            yield f"Action {action.name!r}: {error.message}"
-            continue
-        for problem in found:
-            if problem.severity == "error":
-                place = f" at {problem.path}" if problem.path else ""
-                yield f"Action {action.name!r}{place}: {problem.message} {problem.suggestion}".rstrip(". ") + "."
+    for issue in workflow_validation.inspect(content, event_types).errors:
+        place = _place(issue.path, content)
+        yield " ".join(f"{place}{issue.message} {issue.suggestion}".split()).rstrip(".") + "."
 
 
-_FIELDS: tuple[Any, ...] = tuple(WorkflowAction._meta.concrete_fields)
+def _place(path: str, content: Mapping[str, Any]) -> str:
+    """`actions[1].message` in words: Action 'Text' at message."""
+    match = re.fullmatch(r"actions\[(\d+)\]\.?(.*)", path, re.DOTALL)
+    if match is None:
+        return ""
+    name = content["actions"][int(match[1])].get("name", "")
+    return f"Action {name!r} at {match[2]}: " if match[2] else f"Action {name!r}: "
 
 
 def _tell(problems: Collection[Problem], kinds: Iterable[str]) -> None:

@@ -23,7 +23,6 @@ from automation.models import (
     WorkflowExecution,
 )
 from automation.services import maintenance, notifications
-from tasks.maintenance import cleanup_old_workflow_executions
 from tests.ops.factories import make_node, make_runs, make_workflow
 
 pytestmark = pytest.mark.django_db
@@ -159,12 +158,6 @@ def test_the_totals_of_messages_stay(
         assert [one for one in days if one.day == before[owner][0].day] == before[user]
     assert sum(one.count for one in notifications.totals(owner, notifications.MAX_DAYS).totals) == 6
     assert notifications.purge() == 0
-
-
-def test_the_nightly_task_deletes_messages_too(clock_shift: Callable[[float], None], owner: User) -> None:
-    message(owner)
-    clock_shift(366 * 86_400)
-    assert cleanup_old_workflow_executions() == "0 executions and 1 messages deleted"
 
 
 @pytest.fixture

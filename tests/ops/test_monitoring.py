@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from automation.models import Alert, EventType, ExecutionStatus, Workflow, WorkflowAction
-from automation.services import monitoring
+from automation.services import monitoring, workflow_validation
 from tests.ops.factories import make_runs, make_workflow
 
 pytestmark = pytest.mark.django_db
@@ -141,6 +141,36 @@ def test_it_tells_of_workflows_that_do_nothing() -> None:
     assert set(messages) == {idle.id, deaf.id}
     assert "no active action" in messages[idle.id]
     assert "None of its event types is active" in messages[deaf.id]
+
+
+def test_it_finds_the_errors_that_the_endpoint_finds_and_says_what_would_be_right() -> None:
+    workflow = make_workflow()
+    make_valid_action(
+        workflow,
+        conditions=[{"operator": "AND", "rules": [{"field": "invitee_nam", "operator": "equals", "value": "x"}]}],
+    )
+    make_valid_action(workflow, name="Text", action_type="send_sms", recipient="custom")
+    make_valid_action(workflow, name="Hook", action_type="webhook", webhook_url="ftp://x")
+    [problem] = monitoring.validate_all()
+    errors = workflow_validation.validate(workflow, runtime=False).errors
+    assert len(errors) >= 3
+    for issue in errors:
+        assert issue.message.rstrip(".") in problem.message
+        assert issue.suggestion.rstrip(".") in problem.message
+    assert "Action 'Mail' at conditions[0].rules[0].field: " in problem.message
+    assert "invitee_name" in problem.message, "a suggestion"
+
+
+def test_what_may_be_meant_is_no_problem() -> None:
+    make_valid_action(make_workflow(), message="Hello {{ invitee_nam }}")
+    assert monitoring.validate_all() == []
+
+
+def test_many_workflows_are_read_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitoring, "VALIDATED_AT_ONCE", 2)
+    for number in range(5):
+        make_workflow(f"Idle {number}")
+    assert len(monitoring.validate_all()) == 5
 
 
 def test_it_tells_of_an_action_type_that_there_is_not() -> None:

@@ -13,7 +13,8 @@ from django_celery_beat.models import PeriodicTask
 import beat_schedules
 from automation import clock
 from automation.durable import leases
-from automation.models import Alert, Lease, User, WorkflowExecution
+from automation.models import Alert, Lease, NotificationLog, NotificationTotal, User, WorkflowExecution
+from automation.models.ids import uuid7_at
 from automation.services import alerts
 from project.celery import app
 from project.embedded import PostgresServer
@@ -32,6 +33,14 @@ def test_each_succeeds_and_is_safe_to_run_twice_at_once(worker: Callable[..., Wo
     workflow = make_workflow()
     make_runs(workflow, 3, age=dt.timedelta(days=91))
     make_runs(workflow, 4, "failed", activity="other")
+    long_ago = clock.now() - dt.timedelta(days=400)
+    NotificationLog.objects.create(
+        id=uuid7_at(long_ago),
+        created_at=long_ago,
+        organizer=workflow.organizer,
+        channel="email",
+        recipient="x@example.com",
+    )
     make_node("gone:1:1", seen_at=clock.unmoved() - dt.timedelta(days=2))
     for name, args in TICKS * 2:
         app.send_task(name, args)
@@ -45,6 +54,8 @@ def test_each_succeeds_and_is_safe_to_run_twice_at_once(worker: Callable[..., Wo
     wait_until(all_ended, 30, node.log_tail)  # a sweep that goes well has no line in the log
     assert " raised " not in node.log_text(), node.log_tail()
     assert WorkflowExecution.objects.exclude(business_id__startswith="scheduled-").count() == 4
+    assert not NotificationLog.objects.filter(recipient="x@example.com").exists()
+    assert NotificationTotal.objects.get().count == 1
     assert set(Alert.objects.values_list("kind", flat=True)) == {"failure_rate", "configuration"}
     # Whether the mail was sent by the task above or by the hint of the alert: once for each.
     assert {mail.recipients for mail in smtp_server.wait_for(2)} == {("olga@example.com",)}
