@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import keyword
+from collections.abc import Iterator
 from pathlib import Path
 
+from django.apps import apps
+
+from automation.durable import registry
 from automation.errors import Conflict, InvalidInput
 from automation.services import queues
 
 RESERVED = ("system", "automation", "domains", *queues.WORDS)
+
+LONGEST = 50
+"""Characters of a name: it is part of names of queues, tables and modules."""
 
 FILES = {
     "automation/domains/{name}/__init__.py": '"""{title}."""\n',
@@ -51,7 +59,7 @@ from automation.durable.common import RetryPolicy
 
 
 @workflow.defn
-class {cls}Workflow:
+class {workflow}:
     """Replace it. Its code is replayed: time, chance and I/O belong into activities, or come from `workflow`."""
 
     @workflow.run
@@ -66,7 +74,7 @@ class {cls}Workflow:
         return greeting
 
 
-WORKFLOWS = [{cls}Workflow]
+WORKFLOWS = [{workflow}]
 ''',
     "tests/domains/__init__.py": "",
     "tests/domains/test_{name}.py": '''"""The workflows of {name}, with time that does not have to pass."""
@@ -88,7 +96,7 @@ def carrier(transactional_db: None) -> Iterator[Carrier]:
 
 
 def test_it_greets_after_its_days(carrier: Carrier) -> None:
-    execution = carrier.start("{cls}Workflow", "Ada", 3)
+    execution = carrier.start("{workflow}", "Ada", 3)
     carrier.finish(execution)
     assert result(execution) == {{"greeting": "Hello, Ada"}}
 ''',
@@ -100,23 +108,22 @@ def make(name: str, root: Path) -> list[Path]:
 
     Raises InvalidInput for a name that cannot be one, and Conflict where the domain exists.
     """
-    if not name.isidentifier() or not name.isascii() or name != name.lower() or keyword.iskeyword(name):
-        raise InvalidInput(f"{name!r} cannot name a domain: expected a Python name in lower case, such as 'warehouse'")
-    if name in RESERVED:
-        raise InvalidInput(f"{name!r} is taken: choose another name than {', '.join(RESERVED)}")
-    for singular in queues.domains():
-        if name == f"{singular}s":
-            raise InvalidInput(f"{name!r} is the plural of the domain {singular!r}: startdomain {singular}")
+    _check(name)
     package = root / "automation" / "domains" / name
-    if package.exists():
-        raise Conflict(f"{package.relative_to(root)} exists; edit what is there, or choose another name")
+    tests = root / "tests" / "domains"
+    for path in (package, tests / name, tests / f"test_{name}.py"):
+        if path.exists():
+            raise Conflict(f"{path.relative_to(root)} exists; edit what is there, or choose another name")
     cls = "".join(part.capitalize() for part in name.split("_"))
+    known = {definition.name for definition in registry.workflows()}
+    workflow = next(one for one in _names_of_workflow(cls) if one not in known)
     title = name.replace("_", " ").capitalize()
     written = []
     domains = package.parent / "__init__.py"
     wanted = {domains: '"""One small Django app for each domain."""\n'}
     wanted |= {
-        root / path.format(name=name): text.format(name=name, cls=cls, title=title) for path, text in FILES.items()
+        root / path.format(name=name): text.format(name=name, cls=cls, workflow=workflow, title=title)
+        for path, text in FILES.items()
     }
     for path, text in wanted.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,3 +131,31 @@ def make(name: str, root: Path) -> list[Path]:
             path.write_text(text)
             written.append(path)
     return written
+
+
+def _check(name: str) -> None:
+    plain = name.isidentifier() and name.isascii() and name == name.lower() and name[0].isalpha() and name[-1] != "_"
+    if not plain or keyword.iskeyword(name) or len(name) > LONGEST:
+        raise InvalidInput(
+            f"{name!r} cannot name a domain: expected a Python name in lower case of at most {LONGEST} characters, "
+            "such as 'warehouse'"
+        )
+    labels = {
+        config.label: config.name for config in apps.get_app_configs() if config.name != f"automation.domains.{name}"
+    }
+    if name in RESERVED:
+        raise InvalidInput(f"{name!r} is taken: choose another name than {', '.join(RESERVED)}")
+    if name in labels:
+        raise InvalidInput(f"{name!r} is taken by the Django app {labels[name]}: choose another name")
+    for singular in queues.domains():
+        if name == f"{singular}s":
+            raise InvalidInput(f"{name!r} is the plural of the domain {singular!r}: startdomain {singular}")
+        if f"{name}s" == singular:
+            raise InvalidInput(f"the plural of {name!r} would be the domain {singular!r}: choose another name")
+
+
+def _names_of_workflow(cls: str) -> Iterator[str]:
+    """What the workflow may be called: 'TestWorkflow' is taken, and 'RefundWorkflow' by another domain."""
+    yield f"{cls}Workflow"
+    yield f"{cls}GreetingWorkflow"
+    yield from (f"{cls}GreetingWorkflow{number}" for number in itertools.count(2))

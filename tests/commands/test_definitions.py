@@ -146,6 +146,14 @@ def test_a_new_domain_works_at_once(copy: Path) -> None:
     assert "1 passed" in manage(copy, "test", "warehouse", "--", "-q")
 
 
+def test_a_domain_whose_workflow_would_have_a_name_that_is_taken_works_too(copy: Path) -> None:
+    for name, workflow in (("refund", "RefundGreetingWorkflow"), ("match", "MatchWorkflow")):
+        manage(copy, "startdomain", name)
+        [found] = json.loads(manage(copy, "list_workflows", "--domain", name, "--workflows-only", "--json"))
+        assert found["name"] == workflow
+    assert "2 passed" in manage(copy, "test", "refund", "matchs", "--", "-q")
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -153,6 +161,16 @@ def test_a_new_domain_works_at_once(copy: Path) -> None:
         ("class", "cannot name a domain"),
         ("bookings", "'bookings' is the plural of the domain 'booking': startdomain booking"),
         ("critical", "'critical' is taken"),
+        ("sessions", "'sessions' is taken by the Django app django.contrib.sessions"),
+        ("auth", "'auth' is taken by the Django app django.contrib.auth"),
+        ("op", "the plural of 'op' would be the domain 'ops'"),
+        ("", "cannot name a domain"),
+        ("1st", "cannot name a domain"),
+        ("__init__", "cannot name a domain"),
+        ("größe", "cannot name a domain"),
+        ("a.b", "cannot name a domain"),
+        ("../evil", "cannot name a domain"),
+        ("x" * 51, "at most 50 characters"),
     ],
 )
 def test_a_domain_has_a_name_that_can_be_one(name: str, said: str, run: Run) -> None:
@@ -169,6 +187,16 @@ def test_a_domain_that_exists_is_left_alone(tmp_path: Path, run: Run, settings: 
     with pytest.raises(CommandError, match="automation/domains/warehouse exists"):
         run("startdomain", "warehouse")
     assert kept.read_text() == "# mine"
+
+
+def test_a_test_of_that_name_is_left_alone(tmp_path: Path, run: Run, settings: object) -> None:
+    settings.BASE_DIR = tmp_path  # type: ignore[attr-defined]
+    taken = tmp_path / "tests" / "domains" / "test_warehouse.py"
+    taken.parent.mkdir(parents=True)
+    taken.touch()
+    with pytest.raises(CommandError, match=r"tests/domains/test_warehouse\.py exists"):
+        run("startdomain", "warehouse")
+    assert not (tmp_path / "automation").exists()
 
 
 def test_tests_are_found_by_domain_package_and_path(tmp_path: Path) -> None:
