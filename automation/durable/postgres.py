@@ -2,13 +2,21 @@
 
 `execute` goes through psycopg's cursor, which understands arrays and rows. `Hot` speaks libpq's own language, text in
 and text out, for the statements that run once a step: a cursor's work around such a statement costs more than it does.
+
+Plans: all of these statements are to go by index, however small their tables still are. A plan lasts until its tables
+are analyzed, and one that is made anew while a table has a few pages reads the whole of it, also when it has grown a
+thousandfold before it is analyzed again. So a statement's first run on a connection plans it with sequential scans off,
+and a busy connection forgets its plans every second, and makes them anew in the same way. (Sequential scans are not off
+for good, because the connection is also that of the activities.)
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -23,7 +31,32 @@ Value = Scalar | Sequence[Scalar]
 
 _NO_SUCH_STATEMENT = b"26000"
 
-_planned: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+PLANS_LAST = 1.0
+"""Seconds after which a connection makes its plans anew …"""
+RUNS_OF_PLANS = 200
+"""… if it has run so many statements since: a table does not grow much by fewer, and those need not wait for a plan."""
+
+
+@dataclass
+class _Plans:
+    """Of one connection: the names of the statements that are prepared, those (by name or text) that have a plan, since
+    when, and how often they ran."""
+
+    prepared: set[str] = field(default_factory=set)
+    planned: set[str] = field(default_factory=set)
+    since: float = field(default_factory=time.monotonic)
+    runs: int = 0
+
+    def count(self, raw: Any) -> None:
+        """Before a run: forget plans that are old."""
+        self.runs += 1
+        if self.runs >= RUNS_OF_PLANS and time.monotonic() - self.since >= PLANS_LAST:
+            raw.pgconn.exec_(b"DISCARD PLANS")
+            self.planned.clear()
+            self.since, self.runs = time.monotonic(), 0
+
+
+_plans: WeakKeyDictionary[Any, _Plans] = WeakKeyDictionary()
 
 
 def execute(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -31,12 +64,13 @@ def execute(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     raw = _connection()
     try:
         with psycopg.RawCursor(raw) as cursor:
-            first = sql not in _planned.setdefault(raw, set())
+            plans = _plans_of(raw)
+            first = sql not in plans.planned
             if first:
                 _plan_by_index(raw)
             try:
                 cursor.execute(sql.encode(), parameters, prepare=settings.DB_PREPARED_STATEMENTS)
-                _planned[raw].add(sql)
+                plans.planned.add(sql)
                 return cursor.fetchall() if cursor.description else []
             finally:
                 if first:
@@ -90,25 +124,44 @@ class Hot:
                 raw.pgconn.exec_(b"BEGIN")  # psycopg's cursors begin a transaction late, and this is none of them
             unprepared: pq.abc.PGresult = raw.pgconn.exec_params(self.sql.encode(), parameters)
             return unprepared
-        if self.name in _planned.setdefault(raw, set()):
+        plans = _plans_of(raw)
+        if self.name in plans.planned:
             result: pq.abc.PGresult = raw.pgconn.exec_prepared(self.name.encode(), parameters)
-            if result.error_field(pq.DiagnosticField.SQLSTATE) != _NO_SUCH_STATEMENT:
-                return result
-            # Only this one is sure to be gone: psycopg deallocates late, when others may have been prepared again.
-            _planned[raw] = {name for name in _planned[raw] if name.startswith("weir_")} - {self.name}
-        return self._first(raw, parameters)
+        elif self.name in plans.prepared:
+            result = self._plan(raw, plans, parameters)
+        else:
+            self._prepare(raw, plans)
+            return self._plan(raw, plans, parameters)
+        if result.error_field(pq.DiagnosticField.SQLSTATE) != _NO_SUCH_STATEMENT:
+            return result
+        # Only this one is sure to be gone: psycopg deallocates late, when others may have been prepared again.
+        plans.planned &= plans.prepared
+        self._prepare(raw, plans)
+        return self._plan(raw, plans, parameters)
 
-    def _first(self, raw: Any, parameters: list[bytes | None]) -> pq.abc.PGresult:
+    def _prepare(self, raw: Any, plans: _Plans) -> None:
         prepared = raw.pgconn.prepare(self.name.encode(), self.sql.encode())
         if prepared.status != pq.ExecStatus.COMMAND_OK:
             raise error_from_result(prepared)
+        plans.prepared.add(self.name)
+
+    def _plan(self, raw: Any, plans: _Plans, parameters: list[bytes | None]) -> pq.abc.PGresult:
+        """Run it and, by that, plan it."""
         _plan_by_index(raw)
         try:
             result: pq.abc.PGresult = raw.pgconn.exec_prepared(self.name.encode(), parameters)
         finally:
             _plan_freely(raw)
-        _planned[raw].add(self.name)
+        plans.planned.add(self.name)
         return result
+
+
+def _plans_of(raw: Any) -> _Plans:
+    plans = _plans.get(raw)
+    if plans is None:
+        plans = _plans[raw] = _Plans()
+    plans.count(raw)
+    return plans
 
 
 def _connection() -> Any:
@@ -141,8 +194,7 @@ def _element(value: Scalar) -> str:
 
 
 def _plan_by_index(raw: Any) -> None:
-    """The first run of a statement on a connection makes its plan. All of these statements are to go by index, however
-    small the table still is; later plans, made when the table has been analyzed, are left to the planner."""
+    """Until `_plan_freely`: what runs is planned, and the checks of its foreign keys with it."""
     raw.pgconn.exec_(b"SET enable_seqscan = off")
 
 
