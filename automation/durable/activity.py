@@ -183,7 +183,8 @@ class ActivityCancellationDetails:
 class Context:
     """The surroundings of one attempt. `beat(details)` writes a heartbeat and returns whether the attempt has been
     asked to stop. task: of an async activity, cancelled when that is so. raises: `heartbeat` raises then, from the
-    second time on."""
+    second time on. worker_stops: its worker is about to end; stopped: and has asked it to; left_alone: and has ended
+    without it."""
 
     info: Info
     beat: Callable[[Sequence[Any]], bool]
@@ -192,6 +193,9 @@ class Context:
     reason: Callable[[], ActivityCancellationDetails] | None = None
     task: asyncio.Task[Any] | None = None
     raises: bool = False
+    worker_stops: bool = False
+    stopped: bool = False
+    left_alone: bool = False
 
     def look(self) -> bool:
         """Write a heartbeat and learn whether the attempt is to stop."""
@@ -201,6 +205,30 @@ class Context:
                 self.task.cancel()
         return self.cancelled
 
+    # -- by its worker, from another thread --
+
+    def tell_of_shutdown(self) -> None:
+        """Let it know that its worker is about to end."""
+        self.worker_stops = True
+
+    def stop(self) -> None:
+        """Ask it to stop, because its worker does; doing it again changes nothing. A local activity is let end."""
+        self.worker_stops = True
+        if self.cancelled or self.info.is_local:
+            return
+        self.reason = lambda: ActivityCancellationDetails(worker_shutdown=True)
+        self.stopped = self.cancelled = True
+        if (task := self.task) is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended, and its loop is closed
+                task.get_loop().call_soon_threadsafe(task.cancel)
+
+
+class LeftAlone(BaseException):
+    """Raised in a worker's thread for an activity that ended after its worker: the step is another worker's."""
+
+
+running: dict[int, Context] = {}
+"""What this process runs, by its thread."""
 
 _context: ContextVar[Context | None] = ContextVar("durable_activity", default=None)
 
@@ -344,9 +372,23 @@ def shield_thread_cancel_exception() -> Iterator[None]:
 
 
 def is_worker_shutdown() -> bool:
-    """Whether the worker is stopping: never; a worker that stops lets what it runs end."""
-    context()
-    return False
+    """Whether the worker is about to end. Only one that runs in this process says so: a Celery worker that stops lets
+    what it runs come to its end."""
+    return context().worker_stops
+
+
+async def wait_for_worker_shutdown() -> None:
+    """Wait until the worker is about to end, in an async activity."""
+    while not is_worker_shutdown():
+        await asyncio.sleep(LOOK_EVERY)
+
+
+def wait_for_worker_shutdown_sync(timeout: dt.timedelta | float | None = None) -> None:
+    """Wait until the worker is about to end, or for so long."""
+    limit = timeout.total_seconds() if isinstance(timeout, dt.timedelta) else timeout
+    until = None if limit is None else time.monotonic() + limit
+    while not is_worker_shutdown() and (until is None or time.monotonic() < until):
+        time.sleep(LOOK_EVERY)
 
 
 def client() -> Client:

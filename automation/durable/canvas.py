@@ -139,6 +139,16 @@ def join(execution: uuid.UUID, head: int, queue: str) -> None:
     send(JOIN, [str(execution), head], queue=queue)
 
 
+def queue_of(message: Any) -> str:
+    """The queue that a message goes to."""
+    return str(message.options["queue"])
+
+
+def speaks_of_rows(message: Any) -> bool:
+    """Whether a message is the engine's: about executions, or steps, whose rows a worker looks at anyway."""
+    return message.task in (VISIT, JOIN, FIRE) or "time_limit" in message.options  # which links have
+
+
 def _together(first: Sendable, step: Sendable) -> bool:
     return (
         step.queue == first.queue

@@ -84,16 +84,21 @@ def definition_of(workflow: str | type | Callable[..., Any]) -> WorkflowDefiniti
     a method becomes registered. Raises UnknownName, or TypeError for what is no workflow."""
     if isinstance(workflow, str):
         return registry.workflow(workflow)
+    definition = carried_by(workflow)
+    registered = registry.register_workflow(definition.cls)
+    return definition if definition.name == DYNAMIC else registered
+
+
+def carried_by(workflow: type | Callable[..., Any]) -> WorkflowDefinition:
+    """The definition that a workflow's class, or its run method, carries; nothing becomes registered. Raises TypeError
+    for what is no workflow."""
     definition = getattr(workflow, WORKFLOW_ATTRIBUTE, None)
-    if isinstance(definition, WorkflowDefinition) and definition.name == DYNAMIC:
-        registry.register_workflow(definition.cls)
-        return definition
     if not isinstance(definition, WorkflowDefinition):
         raise TypeError(
             f"{workflow!r} is not a workflow: give a class that is decorated with @workflow.defn, its @workflow.run "
             "method, or a registered name"
         )
-    return registry.register_workflow(definition.cls)
+    return definition
 
 
 def run(fn: Function) -> Function:

@@ -1,85 +1,121 @@
 """Carrying executions in threads of this process, without a broker: what waits is found by its rows.
 
-What this process publishes for the queues that it serves wakes its threads; the rest goes out as ever. Rows that
-others wrote are found by looking, a few times a second. Claims decide who does what, so it does not matter who else
-looks.
+What this process publishes for the queues that it serves wakes its threads, which do what it asks for; the rest goes
+out as ever. Rows that others wrote are found by looking, a few times a second. Claims decide who does what, so it does
+not matter who else looks.
+
+Threads that run activities are added while all are busy, up to a number. One more only advances executions, and only
+while those are busy: activities that wait for a signal, or for a cancellation, do not keep it from being delivered.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
-import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, connections
-from django.db.models import Q
 
 from automation import clock
-from automation.durable import canvas, coroutines, limits, liveness, sweeping
+from automation.durable import activity, canvas, coroutines, limits, presence, readiness, sweeping
 from automation.durable.options import DEFAULT_START_TO_CLOSE
-from automation.models import OPEN_STATUSES, ExecutionStatus, ExecutionStep, StepKind, StepStatus, WorkflowExecution
+from automation.durable.visits import Visit
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.1
 """How long an idle thread waits before it looks again, unless it is woken."""
 
-BATCH = 10
-"""Executions, or steps, that a thread takes at once, at most."""
+THREADS, AT_FIRST, AT_MOST = 16, 4, 64
+"""Threads for activities where nobody says how many, of how many there are some from the beginning; and at most, since
+each has a connection to the database."""
+
+PATIENCE = 10.0
+"""So many seconds after activities have been asked to stop, those that have not are left to themselves."""
+
+_VISIT_LIMIT = DEFAULT_START_TO_CLOSE + canvas.TIME_LIMIT_MARGIN
 
 
 def slots(wanted: int | None) -> int:
-    """How many threads: as many as wanted, else 4; SQLite lets one write at a time."""
-    return wanted or (1 if connection.vendor == "sqlite" else 4)
+    """How many threads, at most: as many as wanted, else 16; SQLite lets one write at a time."""
+    return min(wanted or (1 if connection.vendor == "sqlite" else THREADS), AT_MOST)
 
 
 class Carrier:
-    """Serves `queues` with so many threads between `start` and `stop`."""
+    """Serves `queues` with so many threads, at most, between `start` and the end of `stopping`.
+
+    grace: seconds that running activities get to end by themselves when it stops, before they are asked to.
+    """
 
     def __init__(
-        self, queues: Sequence[str], threads: int, on_error: Callable[[BaseException], Any] | None = None
+        self,
+        queues: Sequence[str],
+        threads: int,
+        on_error: Callable[[BaseException], Any] | None = None,
+        grace: float = 0.0,
     ) -> None:
         self._queues = frozenset(queues)
+        self._limit = threads
         self._on_error = on_error
+        self._grace = grace
         self._publisher: Callable[[Any], bool] = canvas._publish
         self._stopping = threading.Event()
+        self._hurry = threading.Event()
         self._woken = threading.Condition()
         self._wakes = 0
-        self._node = liveness.worker_id().rpartition("/")[0]
-        self._started_at = clock.unmoved()
-        self._threads = [threading.Thread(target=self._serve, name=f"carrier-{n}", daemon=True) for n in range(threads)]
-        self._threads.append(threading.Thread(target=self._attend, name="carrier-sweeps", daemon=True))
+        self._idle = 0
+        self._asked: deque[Any] = deque()
+        self._visits: dict[int, Visit] = {}
+        self._presence = presence.Presence(sorted(self._queues), threads)
+        self._reported = self._swept = -1e9
+        self._threads: list[threading.Thread] = []
+        self._attendant = threading.Thread(target=self._attend, name="carrier-sweeps", daemon=True)
 
     def start(self) -> None:
-        self._report()
+        self._presence.enter()
         self._publisher = canvas._publish
         canvas._publish = self._publish
-        for thread in self._threads:
-            thread.start()
+        for _ in range(min(AT_FIRST, self._limit)):
+            self._add(self._serve)
+        self._add(self._advance)
+        self._attendant.start()
 
-    def stop(self) -> None:
-        """Let what runs come to its end."""
+    def stopping(self) -> Generator[float, None, None]:
+        """Stop; yields seconds to wait until it has. Closed before its end, it leaves at once: its threads end by
+        themselves, and what they hold is another worker's to take."""
         self._stopping.set()
+        for visit in list(self._visits.values()):
+            visit.hands_over_at = 0.0
         self._wake()
-        for thread in self._threads:
-            thread.join()
-        if canvas._publish == self._publish:  # else another has taken this one's place, and asks it on
-            canvas._publish = self._publisher  # type: ignore[assignment]
-        liveness.stopped(self._node)
+        try:
+            while self._attendant.is_alive():
+                yield 0.01
+        finally:
+            self._hurry.set()
+            self._leave_alone()
+            if canvas._publish == self._publish:  # else another has taken this one's place, and asks it on
+                canvas._publish = self._publisher  # type: ignore[assignment]
+            while self._asked:
+                self._publisher(self._asked.popleft())
 
     # -- what is published -----------------------------------------------------------------------------------------
 
     def _publish(self, signature: Any) -> bool:
-        if _first_queues(signature) <= self._queues and not self._stopping.is_set():
-            self._wake()  # the row is there: whoever is free finds it
-            return True
-        return self._publisher(signature)
+        first = _first(signature)
+        ours = {canvas.queue_of(one) for one in first} <= self._queues and all(map(canvas.speaks_of_rows, first))
+        if self._stopping.is_set() or not ours:
+            return self._publisher(signature)
+        # A step, or a timer, is found by its row. That an execution should go on, no row may say for a while.
+        self._asked.extend(
+            one for one in first if one.task in (canvas.VISIT, canvas.JOIN) and not one.options.get("countdown")
+        )
+        self._wake()
+        return True
 
     def _wake(self) -> None:
         with self._woken:
@@ -88,33 +124,82 @@ class Carrier:
 
     # -- threads ---------------------------------------------------------------------------------------------------
 
-    def _serve(self) -> None:
+    def _add(self, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=self._run, args=(target,), name=f"carrier-{len(self._threads)}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _run(self, target: Callable[[], None]) -> None:
         try:
-            while not self._stopping.is_set():
-                seen = self._wakes
-                if self._guarded(self._turn):
-                    continue
-                with self._woken:
-                    if self._wakes == seen and not self._stopping.is_set():
-                        self._woken.wait(LOOK_SECONDS)
+            target()
+        except activity.LeftAlone:
+            logger.warning("an activity has ended after its worker did; it is run again elsewhere")
         finally:
+            self._visits.pop(threading.get_ident(), None)
             coroutines.close()
             connections.close_all()
 
+    def _serve(self) -> None:
+        while not self._stopping.is_set():
+            seen = self._wakes
+            if self._guarded(self._turn):
+                continue
+            with self._woken:
+                if self._wakes == seen and not self._stopping.is_set():
+                    self._idle += 1
+                    self._woken.wait(LOOK_SECONDS)
+                    self._idle -= 1
+
+    def _advance(self) -> None:
+        """While everybody is busy: see to executions, and let there be one more for activities."""
+        while not self._stopping.wait(LOOK_SECONDS):
+            if self._idle:
+                continue
+            self._guarded(lambda: self._executions(hard_limit=0.0))  # no time to carry a step: it is left to others
+            if len(self._threads) <= self._limit and readiness.steps(self._queues, clock.now()):
+                self._add(self._serve)
+
     def _attend(self) -> None:
-        """Signs of life, and sweeps: timers, retries, time limits, and what a dead worker left."""
-        reported = swept = -1e9
+        """Look after rows until it is time to stop; then see that everybody ends."""
         try:
             while not self._stopping.wait(min(LOOK_SECONDS, settings.DURABLE_SWEEP_INTERVAL)):
-                now = time.monotonic()
-                if now - reported >= settings.DURABLE_HEARTBEAT_INTERVAL:
-                    reported = now
-                    self._guarded(self._report)
-                if now - swept >= settings.DURABLE_SWEEP_INTERVAL:
-                    swept = now
-                    self._guarded(sweeping.sweep_alone)
+                self._look_after()
+            told, asked = activity.Context.tell_of_shutdown, activity.Context.stop
+            if not (self._all_end_within(self._grace, told) or self._all_end_within(PATIENCE, asked)):
+                names = ", ".join(sorted(context.info.activity_type for context in self._running()))
+                logger.warning("left to themselves, since they do not stop: %s; others take their steps", names)
+                self._leave_alone()
         finally:
+            self._guarded(self._presence.leave)
             connections.close_all()
+
+    def _look_after(self) -> None:
+        """Signs of life, and sweeps: timers, retries, time limits, and what a dead worker left."""
+        now = time.monotonic()
+        if now - self._reported >= settings.DURABLE_HEARTBEAT_INTERVAL:
+            self._reported = now
+            self._guarded(self._presence.report)
+        if now - self._swept >= settings.DURABLE_SWEEP_INTERVAL:
+            self._swept = now
+            self._guarded(sweeping.sweep_alone)
+
+    def _all_end_within(self, seconds: float, tell: Callable[[activity.Context], None]) -> bool:
+        """Wait for every thread to end what it does, whose activity is told something; whether they have."""
+        until = time.monotonic() + seconds
+        while any(thread.is_alive() for thread in self._threads):
+            for context in self._running():
+                tell(context)
+            if time.monotonic() >= until or self._hurry.wait(0.01):
+                return False
+            self._look_after()
+        return True
+
+    def _running(self) -> list[activity.Context]:
+        return [context for thread in self._threads if (context := activity.running.get(thread.ident or 0)) is not None]
+
+    def _leave_alone(self) -> None:
+        for context in self._running():
+            context.left_alone = True
 
     def _guarded(self, do: Callable[[], Any]) -> Any:
         try:
@@ -130,77 +215,66 @@ class Carrier:
             self._stopping.wait(LOOK_SECONDS)
         return False
 
-    def _report(self) -> None:
-        liveness.record(
-            liveness.NodeReport(
-                id=self._node,
-                node=f"in-process@{self._node}"[:200],
-                pid=os.getpid(),
-                pids=[os.getpid()],
-                queues=sorted(self._queues),
-                concurrency=len(self._threads) - 1,
-                started_at=self._started_at,
-            )
-        )
-
     # -- one turn --------------------------------------------------------------------------------------------------
 
     def _turn(self) -> bool:
         """Do what is ready; whether there was anything."""
+        return any([self._executions(), self._steps()])
+
+    def _executions(self, hard_limit: float = _VISIT_LIMIT) -> bool:
+        """Advance executions. `hard_limit`: seconds that a step may take which is carried on the way."""
         now = clock.now()
-        return any([self._executions(now), self._timers(now), self._steps(now)])
+        done = self._asked_for(hard_limit)
+        for id_, epoch, queue in readiness.executions(self._queues, now):
+            self._visit(queue, hard_limit).executions([(id_, epoch)])
+            done = True
+        for id_, seq, queue in readiness.timers(self._queues, now):
+            self._visit(queue, hard_limit).fire([(id_, seq)])
+            done = True
+        for id_, canvas_id, queue in readiness.outcomes(self._queues, now):
+            self._go_on(queue, id_, canvas_id, hard_limit)
+            done = True
+        return done
 
-    def _executions(self, now: dt.datetime) -> bool:
-        rows = WorkflowExecution.objects.filter(
-            Q(started_at__isnull=False) | Q(scheduled_for=None) | Q(scheduled_for__lte=now),
-            queue__in=self._queues,
-            status__in=OPEN_STATUSES,
-            paused_at=None,
-            due__isnull=False,
-            worker="",
-        ).order_by("due")
-        found = list(rows.values_list("id", "epoch", "queue")[:BATCH])
-        for id_, epoch, queue in found:
-            self._visit(queue).executions([(id_, epoch)])
-        return bool(found)
+    def _asked_for(self, hard_limit: float) -> bool:
+        """What this process has published."""
+        try:
+            signature = self._asked.popleft()
+        except IndexError:
+            return False
+        queue = canvas.queue_of(signature)
+        if signature.task == canvas.VISIT:
+            wanted = [(uuid.UUID(id_), epoch) for id_, epoch in signature.args[0]]
+            self._visit(queue, hard_limit).executions(wanted)
+        else:
+            execution, head = signature.args
+            self._go_on(queue, uuid.UUID(execution), head, hard_limit)
+        return True
 
-    def _timers(self, now: dt.datetime) -> bool:
-        waiting = self._waiting(now, StepKind.TIMER).filter(run_at__lte=now, execution__queue__in=self._queues)
-        found = list(waiting.values_list("execution_id", "seq", "execution__queue")[:BATCH])
-        for id_, seq, queue in found:
-            self._visit(queue).fire([(id_, seq)])
-        return bool(found)
+    def _go_on(self, queue: str, execution: uuid.UUID, canvas_id: int | None, hard_limit: float) -> None:
+        visit = self._visit(queue, hard_limit)
+        if canvas_id is None:
+            visit.executions([(execution, None)])
+        else:
+            visit.join(execution, canvas_id)
 
-    def _steps(self, now: dt.datetime) -> bool:
-        ready = self._waiting(now, StepKind.ACTIVITY).filter(queue__in=self._queues)
-        found = list(ready.values_list("execution_id", "seq", "queue")[:BATCH])
-        return sum(self._link(id_, seq, queue) for id_, seq, queue in found) > 0
+    def _steps(self) -> bool:
+        ready = readiness.steps(self._queues, clock.now())
+        # One that is not run is somebody else's already.
+        return sum(not self._visit(queue).link(id_, [seq]) for id_, seq, queue in ready) > 0
 
-    def _waiting(self, now: dt.datetime, kind: StepKind) -> Any:
-        return ExecutionStep.objects.filter(
-            Q(run_at=None) | Q(run_at__lte=now),
-            kind=kind,
-            status=StepStatus.PENDING,
-            due__isnull=False,
-            execution__status=ExecutionStatus.RUNNING,
-            execution__paused_at=None,
-        ).order_by("due")
-
-    def _link(self, execution: uuid.UUID, seq: int, queue: str) -> bool:
-        """Run one step and what follows from it; False when somebody else has it."""
-        visit = self._visit(queue)
-        rest = visit.link(execution, [seq])
-        return not rest
-
-    def _visit(self, queue: str) -> Any:
-        return limits.visit(queue, DEFAULT_START_TO_CLOSE + canvas.TIME_LIMIT_MARGIN)
+    def _visit(self, queue: str, hard_limit: float = _VISIT_LIMIT) -> Visit:
+        visit = self._visits[threading.get_ident()] = limits.visit(queue, hard_limit)
+        if self._stopping.is_set():
+            visit.hands_over_at = 0.0
+        return visit
 
 
-def _first_queues(signature: Any) -> set[str]:
-    """The queues of the messages that publishing this sends at once."""
+def _first(signature: Any) -> list[Any]:
+    """The messages that publishing this sends at once."""
     kind = signature.get("subtask_type")
     if kind == "chain":
-        return _first_queues(signature.tasks[0])
+        return _first(signature.tasks[0])
     if kind == "chord":
-        return {queue for member in signature.tasks for queue in _first_queues(member)}
-    return {signature.options.get("queue") or settings.WORKFLOW_TASK_QUEUE}
+        return [message for member in signature.tasks for message in _first(member)]
+    return [signature]

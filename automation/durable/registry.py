@@ -204,6 +204,39 @@ def scoped() -> Iterator[None]:
             _activities.update(activities_before)
 
 
+_covered: dict[tuple[str, str], list[WorkflowDefinition | ActivityDefinition | None]] = {}
+"""By kind and name, what `added` has put in the place of what, from the first on."""
+
+
+@contextlib.contextmanager
+def added(
+    workflows: Iterable[WorkflowDefinition] = (), activities: Iterable[ActivityDefinition] = ()
+) -> Iterator[None]:
+    """Make these definitions the ones of their names for so long; in whatever order such times begin and end, the
+    latest that goes on holds."""
+    discover()
+    mine: list[tuple[str, dict[str, Any], Any]] = [
+        *(("workflow", _workflows, definition) for definition in workflows),
+        *(("activity", _activities, definition) for definition in activities),
+    ]
+    with _lock:
+        for kind, table, definition in mine:
+            _covered.setdefault((kind, definition.name), [table.get(definition.name)]).append(definition)
+            table[definition.name] = definition
+    try:
+        yield
+    finally:
+        with _lock:
+            for kind, table, definition in mine:
+                layers = _covered[kind, definition.name]
+                layers.pop(next(at for at, layer in enumerate(layers) if layer is definition))
+                table[definition.name] = layers[-1]
+                if layers[-1] is None:
+                    del table[definition.name]
+                if len(layers) == 1:
+                    del _covered[kind, definition.name]
+
+
 def check_dynamic(what: str, name: str | None, arguments: Sequence[Any]) -> None:
     """Refuse a dynamic definition that cannot be one."""
     if name:

@@ -102,7 +102,7 @@ class Replayer:
         execution, steps = history.records()
         with registry.scoped():
             for workflow in self._workflows:
-                definition = definitions.definition_of(workflow)
+                definition = definitions.carried_by(workflow)
                 types = (*definition.failure_exception_types, *self._failure_types)
                 registry.replace_workflow(replace(definition, failure_exception_types=types))
             run: Run | None = None

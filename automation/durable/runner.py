@@ -18,7 +18,7 @@ from django.db import transaction
 
 from automation import clock
 from automation.durable import activity, coroutines, failures, options, payloads, registry, retry, statements
-from automation.durable.exceptions import CancelledError, TimeoutError, TimeoutType
+from automation.durable.exceptions import ApplicationError, CancelledError, TimeoutError, TimeoutType
 from automation.durable.outcomes import decode_arguments
 from automation.durable.records import ExecutionRecord, NewStep, Outcome, StepRecord
 from automation.durable.registry import ActivityDefinition, UnknownName
@@ -27,6 +27,9 @@ from automation.models import ExecutionStep, StepStatus
 COMPLETED = str(StepStatus.COMPLETED)
 FAILED = str(StepStatus.FAILED)
 CANCELLED = str(StepStatus.CANCELLED)
+
+WORKER_SHUTDOWN = "WorkerShutdown"
+"""The error type of an attempt that ended because its worker did; its retry policy says what follows."""
 
 HEARTBEAT_EVERY = 0.5
 """Heartbeats that follow faster than this many seconds are kept back, unless the heartbeat timeout asks for more."""
@@ -94,6 +97,8 @@ def run(step: Attempt, worker: str) -> Ran:
     context = _context(step)
     context.raises = definition.raises_when_cancelled and not definition.is_async
     token = activity._context.set(context)
+    thread = threading.get_ident()
+    outer, activity.running[thread] = activity.running.get(thread), context
     try:
         arguments = decode_arguments(step.input, definition.argument_hints)
         if definition.transactional and step.local:
@@ -108,9 +113,17 @@ def run(step: Attempt, worker: str) -> Ran:
     except _Lost:
         return Ran(lost=True)
     except (Exception, asyncio.CancelledError) as error:
+        if context.stopped and isinstance(error, CancelledError | asyncio.CancelledError):
+            error = ApplicationError("its worker has stopped", type=WORKER_SHUTDOWN)  # nobody wanted the step cancelled
         return _failed(step, error, context.details)
     finally:
         activity._context.reset(token)
+        if outer is None:
+            del activity.running[thread]
+        else:
+            activity.running[thread] = outer
+        if context.left_alone:
+            raise activity.LeftAlone
 
 
 def _run_transactional(step: Attempt, definition: ActivityDefinition, arguments: list[Any], worker: str) -> Ran:
@@ -142,7 +155,10 @@ def _call(step: Attempt, definition: ActivityDefinition, arguments: Sequence[Any
 
 async def _within(coroutine: Any, seconds: float) -> Any:
     task = asyncio.ensure_future(coroutine)
-    activity.context().task = task
+    context = activity.context()
+    context.task = task
+    if context.cancelled:  # between its beginning and now
+        task.cancel()
     done, _ = await asyncio.wait({task}, timeout=seconds)
     if not done:
         task.cancel()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+import datetime as dt
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -33,8 +35,12 @@ class Worker:
             await client.execute_workflow(OrderWorkflow.run, order, id="order-4711", task_queue="orders")
 
     workflows, activities: made known on top of what the installed apps define; an activity takes the place of one of
-    the same name. Forgotten afterwards. max_concurrent_activities: how many things it does at once, 4 by default and 1
-    on SQLite. workflow_failure_exception_types: exceptions that fail an execution, besides the classes' own.
+    the same name. Forgotten afterwards.
+    max_concurrent_activities: how many activities, plain or async, it runs at once, each in a thread that has its own
+    connection to the database; 16 at most by default, and 1 on SQLite. Executions go on also while all of them wait.
+    graceful_shutdown_timeout: how long what runs when it stops may go on before it is asked to stop; not at all by
+    default, as in the SDK.
+    workflow_failure_exception_types: exceptions that fail an execution, besides the classes' own.
     The SDK's other parameters tune a connection and caches that are not there, and are accepted; those that would
     change what runs (interceptors, plugins, Nexus, tuners) are refused.
 
@@ -74,7 +80,7 @@ class Worker:
         max_activities_per_second: float | None = None,
         max_task_queue_activities_per_second: float | None = None,
         max_eager_activity_reservations_per_workflow_task: int | None = None,
-        graceful_shutdown_timeout: Any = None,
+        graceful_shutdown_timeout: dt.timedelta = dt.timedelta(),
         plugin_shutdown_timeout: Any = None,
         workflow_failure_exception_types: Sequence[type[BaseException]] = (),
         shared_state_manager: Any = None,
@@ -103,6 +109,7 @@ class Worker:
         self._workflows = workflows
         self._failure_types = tuple(workflow_failure_exception_types)
         self._slots = max_concurrent_activities
+        self._grace = graceful_shutdown_timeout.total_seconds()
         self._on_fatal_error = on_fatal_error
         self._stack: contextlib.ExitStack | None = None
         self._carrier: Carrier | None = None
@@ -129,26 +136,41 @@ class Worker:
         """Begin to work, in threads of this process. Doing it again changes nothing."""
         if self._stack is not None:
             return
+        known = [definitions.carried_by(workflow) for workflow in self._workflows]
+        workflows = [
+            replace(one, failure_exception_types=(*one.failure_exception_types, *self._failure_types)) for one in known
+        ]
         with contextlib.ExitStack() as stack:
-            stack.enter_context(registry.scoped())
-            for workflow in self._workflows:
-                definition = definitions.definition_of(workflow)
-                types = (*definition.failure_exception_types, *self._failure_types)
-                registry.replace_workflow(replace(definition, failure_exception_types=types))
-            for activity in self._activities:
-                registry.replace_activity(registry.definition_for(activity))
+            stack.enter_context(registry.added(workflows, map(registry.definition_for, self._activities)))
             # A test environment carries everything already.
             if not hooks.waiting_is_replaced():
-                self._carrier = Carrier([self._task_queue], slots(self._slots), self._on_fatal_error)
-                self._carrier.start()
-                stack.callback(self._carrier.stop)
+                carrier = Carrier([self._task_queue], slots(self._slots), self._on_fatal_error, self._grace)
+                carrier.start()
+                self._carrier = carrier
             self._stack = stack.pop_all()
 
     def stop(self) -> None:
-        """End: what is running is finished first."""
-        if self._stack is not None:
-            stack, self._stack = self._stack, None
-            stack.close()
+        """End: activities that run get `graceful_shutdown_timeout` to come to their end, and are then asked to stop.
+        What does not stop within ten seconds more is left to itself, and its step to other workers. Interrupted, it
+        leaves at once."""
+        with self._ending() as pauses:
+            for pause in pauses:
+                time.sleep(pause)
+
+    @contextlib.contextmanager
+    def _ending(self) -> Iterator[Iterator[float]]:
+        """The seconds to wait, again and again, until it has ended; whether they were waited or not, it has then."""
+        stack, carrier = self._stack, self._carrier
+        if stack is None:
+            yield iter(())
+            return
+        with stack:
+            try:
+                with contextlib.closing(carrier.stopping() if carrier is not None else _nothing()) as pauses:
+                    yield pauses
+            finally:
+                if self._stack is stack:
+                    self._stack = self._carrier = None
 
     def __enter__(self) -> Worker:
         self.start()
@@ -169,7 +191,9 @@ class Worker:
 
     async def shutdown(self) -> None:
         """`stop` for async code."""
-        await sync_to_async(self.stop)()
+        with self._ending() as pauses:
+            for pause in pauses:
+                await asyncio.sleep(pause)
 
     async def __aenter__(self) -> Worker:
         await sync_to_async(self.start)()
@@ -179,3 +203,7 @@ class Worker:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.shutdown()
+
+
+def _nothing() -> Generator[float, None, None]:
+    yield from ()

@@ -1,23 +1,31 @@
-"""Each program runs as it stands, in an environment that skips time."""
+"""Each program runs as it stands: on a Worker of this process, and in an environment that skips time."""
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Callable, Coroutine
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import connection, connections
 
+from automation import clock
 from automation.durable.testing import WorkflowEnvironment
-from automation.models import WorkflowExecution
+from automation.models import WorkflowExecution, WorkflowSchedule
+
+on_postgresql = pytest.mark.skipif(connection.vendor == "sqlite", reason="threads share no in-memory database")
 
 PRINTS = {
     "activity": ["Result: Hello, World!"],
     "activity_heartbeat": ["Done by the last attempt: [3, 4, 5]"],
     "activity_method": ["2 rows, the last is HELLO; the database has ['hello', 'HELLO']"],
     "activity_retry": ["Result: Hello, World, at attempt 4!"],
+    "async_activity_completion": ["Result: Hello, World, from outside!"],
+    "cancellation": ["Cancelled: True, cleaned up: ['activity', 'workflow']"],
     "child_workflow": ["Result: Hello, World!"],
     "continue_as_new": ["Result: hello-continue-id at iteration 5"],
     "cron": ["Hello, every minute!"] * 2,
@@ -39,13 +47,70 @@ PRINTS = {
 }
 BY_THE_MINUTE = {"cron", "schedule"}  # run where time can be skipped
 WAITS = BY_THE_MINUTE | {"patch"}  # whose main takes what to wait with
+AT_ONCE = {"async_activity_completion", "cancellation"}  # something goes on beside the program's own waiting
+
+
+LIMIT = 120.0
+"""Seconds after which a program that hangs is cancelled, as by Ctrl-C, and fails its test."""
 
 
 def program(name: str) -> Any:
     return import_module(f"tests.ported.hello_{name}")
 
 
-@pytest.mark.parametrize("name", sorted(PRINTS))
+def run(main: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+    """As its last line does: `asyncio.run(main())`."""
+
+    async def limited() -> None:
+        try:
+            await asyncio.wait_for(main(*args), LIMIT)
+        finally:
+            await sync_to_async(connections.close_all)()  # in asgiref's thread, which stays
+
+    asyncio.run(limited())
+
+
+@on_postgresql
+@pytest.mark.parametrize("name", sorted(PRINTS.keys() - BY_THE_MINUTE))
+def test_on_a_worker(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run(program(name).main)
+    assert capsys.readouterr().out.splitlines() == PRINTS[name]
+    assert not WorkflowExecution.objects.filter(completed_at=None).exists()
+
+
+@on_postgresql
+@pytest.mark.parametrize("name", sorted(BY_THE_MINUTE))
+def test_on_a_worker_as_minutes_go_by(name: str, capsys: pytest.CaptureFixture[str], settings: Any) -> None:
+    settings.DURABLE_SWEEP_INTERVAL = 0.05
+    now = clock.timestamp()
+    clock.hold(now - now % 3600 + 3630)
+    try:
+        run(program(name).main, minutes_go_by)
+    finally:
+        clock.let_go()
+    assert capsys.readouterr().out.splitlines() == PRINTS[name]
+
+
+async def minutes_go_by(seconds: float) -> None:
+    """Half a minute after the other, in each of which the worker does what is due."""
+    until = clock.timestamp() + seconds
+    while True:
+        while await sync_to_async(is_at_work)():
+            await asyncio.sleep(0.01)
+        if clock.timestamp() >= until:
+            return
+        clock.shift(min(30.0, until - clock.timestamp()))
+
+
+def is_at_work() -> bool:
+    """Whether there is something that is to be done now."""
+    now = clock.now()
+    open_ones = WorkflowExecution.objects.filter(completed_at=None)
+    waiting = open_ones.filter(status="pending", scheduled_for__gt=now).count()
+    return waiting < open_ones.count() or WorkflowSchedule.objects.filter(due__lte=now).exists()
+
+
+@pytest.mark.parametrize("name", sorted(PRINTS.keys() - AT_ONCE))
 def test_where_time_is_skipped(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with WorkflowEnvironment.start_time_skipping() as env:
         env.skip(3600 - env.now.timestamp() % 3600 + 30)  # half a minute past an hour
