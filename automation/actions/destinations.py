@@ -20,7 +20,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet, Subquery
 from django.db.models.functions import JSONObject
 
-from automation import alarms, clock
+from automation import alarms, audit, clock
 from automation.actions.invocation import Invocation
 from automation.models import CircuitState, Destination, HeldCall, HeldState, Severity, WorkflowAction
 from automation.outbound.rates import Rate, parse_rate
@@ -170,9 +170,21 @@ def failed(gate: Gate, cause: str, message: str, *, final: bool, counts: bool) -
 
 
 def switch_off(invocation: Invocation, reason: str) -> None:
-    """Switches the live action off, once, and has its organizer told."""
+    """Switches the live action off, once, notes that in the audit log, and has its organizer told."""
     live = WorkflowAction.objects.filter(id=invocation.action.id, is_active=True)
-    if live.update(is_active=False, disabled_reason=reason):
+    with transaction.atomic():
+        switched = live.update(is_active=False, disabled_reason=reason)
+        if switched:
+            audit.record(
+                "action",
+                invocation.action.id,
+                organizer_id=invocation.booking.organizer_id,
+                actor=None,
+                name=invocation.action.name,
+                before={"is_active": True, "disabled_reason": ""},
+                after={"is_active": False, "disabled_reason": reason},
+            )
+    if switched:
         alarms.open_alert(
             SWITCHED_OFF,
             invocation.action.id,

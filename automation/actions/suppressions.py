@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from automation import clock
-from automation.models import NotificationLog, Suppression, SuppressionReason
+from django.db import transaction
+from django.db.models import QuerySet
+
+from automation import audit, clock
+from automation.models import NotificationLog, Suppression, SuppressionReason, User
 
 
 def suppress(
@@ -15,16 +18,26 @@ def suppress(
     reason: str,
     detail: str,
     notification: NotificationLog | None = None,
+    by: User | None = None,
 ) -> Suppression:
     """No more messages of that organizer go there. An address that is on the list already keeps its first reason."""
-    row, _ = Suppression.objects.get_or_create(
+    with transaction.atomic():
+        row, is_new = _on_the_list(organizer_id, channel, recipient, reason, detail, notification)
+        if is_new:
+            audit.record_row(row, actor=by)
+    return row
+
+
+def _on_the_list(
+    organizer_id: int, channel: str, recipient: str, reason: str, detail: str, notification: NotificationLog | None
+) -> tuple[Suppression, bool]:
+    return Suppression.objects.get_or_create(
         organizer_id=organizer_id,
         channel=channel,
         recipient=recipient.lower(),
         lifted_at=None,
         defaults={"reason": reason, "detail": detail[:2000], "notification": notification},
     )
-    return row
 
 
 def in_force(organizer_id: int, channel: str, recipients: Collection[str]) -> dict[str, Suppression]:
@@ -50,11 +63,18 @@ def reasons(organizer_id: int, channel: str, rows: Mapping[str, NotificationLog]
     return found
 
 
-def lift(suppression: Suppression) -> None:
-    """Messages may go there again. Lifting twice changes nothing."""
-    Suppression.objects.filter(id=suppression.id, lifted_at__isnull=True).update(lifted_at=clock.now())
+def lift(rows: QuerySet[Suppression], *, by: User | None) -> int:
+    """Messages may go there again; returns how many were lifted. Lifting twice changes nothing."""
+    with transaction.atomic():
+        lifted = list(rows.filter(lifted_at__isnull=True).order_by("id").select_for_update(of=("self",)))
+        for row in lifted:
+            before = audit.facts(row)
+            row.lifted_at = clock.now()
+            row.save(update_fields=["lifted_at"])
+            audit.record_row(row, actor=by, before=before)
+    return len(lifted)
 
 
 def got_through(notification: NotificationLog) -> None:
     """Somebody had the message tried again, and this time it was taken: its own refusal no longer counts."""
-    Suppression.objects.filter(notification=notification, lifted_at__isnull=True).update(lifted_at=clock.now())
+    lift(Suppression.objects.filter(notification=notification), by=None)

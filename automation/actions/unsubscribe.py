@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.core import signing
+from django.db import transaction
+from django.db.models import QuerySet
 
-from automation import clock
+from automation import audit, clock
 from automation.errors import NotFound
 from automation.models import NotificationPreference, User
 
@@ -41,17 +43,29 @@ def stop(organizer_id: int, recipient: str, *, by: str) -> NotificationPreferenc
     stands above an organizer's."""
     if not User.objects.filter(id=organizer_id).exists():
         raise NotFound("This unsubscribe link is not valid any more: its sender has gone.")
-    preference, _ = NotificationPreference.objects.get_or_create(organizer_id=organizer_id, recipient=recipient)
-    rows = NotificationPreference.objects.filter(id=preference.id)
-    rows.filter(unsubscribed_at__isnull=True).update(unsubscribed_at=clock.now())
-    rows.exclude(unsubscribed_by="recipient").update(unsubscribed_by=by)
-    preference.refresh_from_db()
+    with transaction.atomic():
+        NotificationPreference.objects.get_or_create(organizer_id=organizer_id, recipient=recipient)
+        preference = _locked(organizer_id, recipient).get()
+        before = audit.facts(preference)
+        preference.unsubscribed_at = preference.unsubscribed_at or clock.now()
+        if preference.unsubscribed_by != "recipient":
+            preference.unsubscribed_by = by
+        preference.save(update_fields=["unsubscribed_at", "unsubscribed_by"])
+        audit.record_row(preference, actor=None, before=before)
     return preference
 
 
 def resubscribe(token: str) -> None:
     """Messages may come again. Doing it again changes nothing. Raises NotFound."""
     organizer_id, recipient = read_token(token)
-    NotificationPreference.objects.filter(organizer_id=organizer_id, recipient=recipient).update(
-        unsubscribed_at=None, unsubscribed_by=""
-    )
+    with transaction.atomic():
+        for preference in _locked(organizer_id, recipient):
+            before = audit.facts(preference)
+            preference.unsubscribed_at, preference.unsubscribed_by = None, ""
+            preference.save(update_fields=["unsubscribed_at", "unsubscribed_by"])
+            audit.record_row(preference, actor=None, before=before)
+
+
+def _locked(organizer_id: int, recipient: str) -> QuerySet[NotificationPreference]:
+    rows = NotificationPreference.objects.filter(organizer_id=organizer_id, recipient=recipient)
+    return rows.select_for_update(of=("self",))

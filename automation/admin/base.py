@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from automation import audit
 from automation.durable import payloads
 from automation.errors import WeirError
+from automation.models import User
 
 M = TypeVar("M", bound=Model)
 
@@ -38,6 +40,24 @@ class BigTable(Page[M]):
 
     show_full_result_count = False
     list_per_page = 50
+
+
+class Audited(Page[M]):
+    """Rows whose changes are written into the audit log, as those through the API are."""
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        before = audit.facts(type(obj)._default_manager.get(pk=obj.pk)) if change else None
+        super().save_model(request, obj, form, change)
+        audit.record_row(obj, actor=cast(User, request.user), before=before)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        audit.record_row(obj, actor=cast(User, request.user), deleted=True)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[M]) -> None:
+        for row in queryset:
+            audit.record_row(row, actor=cast(User, request.user), deleted=True)
+        super().delete_queryset(request, queryset)
 
 
 class History(BigTable[M]):

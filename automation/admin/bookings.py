@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
-from automation.admin.base import BigTable, History, HistoryInline, Page
+from automation.admin.base import Audited, BigTable, History, HistoryInline
 from automation.causes import caused_by
 from automation.errors import Conflict
-from automation.models import Booking, BookingAuditLog, BookingEvent, EventType
+from automation.models import Booking, BookingAuditLog, BookingEvent, EventType, User
 from automation.services import event_types
 
 
 @admin.register(EventType)
-class EventTypeAdmin(Page[EventType]):
+class EventTypeAdmin(Audited[EventType]):
     list_display = ("name", "organizer", "duration", "location_type", "max_attendees", "is_active", "created_at")
     list_filter = ("is_active", "location_type")
     list_select_related = ("organizer",)
@@ -32,7 +32,7 @@ class EventTypeAdmin(Page[EventType]):
         return actions
 
     def delete_model(self, request: HttpRequest, obj: EventType) -> None:
-        event_types.delete(obj.pk)
+        event_types.delete(obj.pk, by=cast(User, request.user))
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         try:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from automation import clock
-from automation.admin.base import BigTable, History, HistoryInline
+from automation.actions import suppressions
+from automation.admin.base import Audited, BigTable, History, HistoryInline
 from automation.models import (
     NotificationEvent,
     NotificationLog,
     NotificationPreference,
     PaymentOperation,
     Suppression,
+    User,
 )
 
 
@@ -37,7 +40,7 @@ class NotificationLogAdmin(History[NotificationLog]):
 
 
 @admin.register(NotificationPreference)
-class NotificationPreferenceAdmin(BigTable[NotificationPreference]):
+class NotificationPreferenceAdmin(Audited[NotificationPreference], BigTable[NotificationPreference]):
     list_display = (
         "recipient",
         "organizer",
@@ -75,7 +78,7 @@ class SuppressionAdmin(History[Suppression]):
 
     @admin.action(description="Lift: messages may go there again", permissions=["lift"])
     def lift(self, request: HttpRequest, queryset: QuerySet[Suppression]) -> None:
-        lifted = queryset.filter(lifted_at__isnull=True).update(lifted_at=clock.now())
+        lifted = suppressions.lift(queryset, by=cast(User, request.user))
         self.message_user(request, f"{lifted} lifted.", messages.SUCCESS)
 
     def has_lift_permission(self, request: HttpRequest) -> bool:

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
-from automation import clock
+from automation import audit, clock
 from automation.actions import suppressions
 from automation.errors import Conflict, InvalidInput, NotFound
 from automation.models import NotificationPreference, Suppression, SuppressionReason, User
@@ -30,7 +30,9 @@ def address(text: str) -> str:
         raise _bad(f"Expected an email address, or a phone number with its country code: {error.message}") from None
 
 
-def create(organizer: User, recipient: str, *, unsubscribed: bool = False, **fields: Any) -> NotificationPreference:
+def create(
+    organizer: User, recipient: str, *, by: User | None = None, unsubscribed: bool = False, **fields: Any
+) -> NotificationPreference:
     """Raises InvalidInput where the recipient has preferences already."""
     preference = NotificationPreference(organizer=organizer, recipient=address(recipient), **fields)
     if unsubscribed:
@@ -38,17 +40,21 @@ def create(organizer: User, recipient: str, *, unsubscribed: bool = False, **fie
     try:
         with transaction.atomic():
             preference.save()
+            audit.record_row(preference, actor=by)
     except IntegrityError:
         raise _bad(f"{preference.recipient} has preferences already; change those.") from None
     return preference
 
 
-def update(preference_id: UUID, *, unsubscribed: bool | None = None, **fields: Any) -> NotificationPreference:
+def update(
+    preference_id: UUID, *, by: User | None = None, unsubscribed: bool | None = None, **fields: Any
+) -> NotificationPreference:
     """Raises Conflict for subscribing somebody again who has unsubscribed: that is theirs to do."""
     with transaction.atomic():
         preference = NotificationPreference.objects.select_for_update().filter(id=preference_id).first()
         if preference is None:
             raise NotFound(f"There are no preferences {preference_id}.")
+        before = audit.facts(preference)
         for name, value in fields.items():
             setattr(preference, name, value)
         if unsubscribed and preference.unsubscribed_at is None:
@@ -57,21 +63,24 @@ def update(preference_id: UUID, *, unsubscribed: bool | None = None, **fields: A
             _refuse_theirs(preference)
             preference.unsubscribed_at, preference.unsubscribed_by = None, ""
         preference.save()
+        audit.record_row(preference, actor=by, before=before)
     return preference
 
 
-def delete(preference: NotificationPreference) -> None:
+def delete(preference: NotificationPreference, *, by: User | None = None) -> None:
     """Raises Conflict for somebody who has unsubscribed: without the row, messages would come again."""
     _refuse_theirs(preference)
-    preference.delete()
+    with transaction.atomic():
+        audit.record_row(preference, actor=by, deleted=True)
+        preference.delete()
 
 
-def suppress(organizer: User, channel: str, recipient: str, detail: str = "") -> Suppression:
+def suppress(organizer: User, channel: str, recipient: str, detail: str = "", *, by: User | None = None) -> Suppression:
     """Puts an address on the list by hand. Raises InvalidInput."""
     found = address(recipient)
     if ("@" in found) is not (channel == "email"):
         raise _bad(f"{found} is no address of the channel {channel}.")
-    return suppressions.suppress(organizer.pk, channel, found, SuppressionReason.MANUAL, detail)
+    return suppressions.suppress(organizer.pk, channel, found, SuppressionReason.MANUAL, detail, by=by)
 
 
 def _refuse_theirs(preference: NotificationPreference) -> None:

@@ -16,6 +16,7 @@ from automation.actions.registry import registry
 from automation.durable.exceptions import ApplicationError
 from automation.models import (
     Alert,
+    AuditLog,
     CircuitState,
     Destination,
     HeldCall,
@@ -237,8 +238,14 @@ def test_a_410_switches_the_action_off_and_opens_one_alert_for_its_organizer(
     [alert] = Alert.objects.all()
     assert (alert.kind, alert.key, alert.workflow) == ("action_off", str(action.id), execution.workflow)
     assert "'Act'" in alert.message
+    [entry] = AuditLog.objects.all()
+    assert (entry.subject, entry.subject_id, entry.actor, entry.organizer) == (
+        *("action", str(action.id), None),
+        stage.organizer,
+    )
+    assert entry.changes == {"is_active": [True, False], "disabled_reason": ["", action.disabled_reason]}
     assert stage.run(execution, 2)["status"] == "skipped"
-    assert Alert.objects.count() == 1
+    assert Alert.objects.count() == AuditLog.objects.count() == 1
 
 
 def test_what_nobody_foresaw_is_an_attempt_too(

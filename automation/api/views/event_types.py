@@ -35,11 +35,15 @@ class EventTypeViewSet(OwnedView[EventType], ModelViewSet[EventType]):
     ordering = ("name",)
 
     def perform_create(self, serializer: BaseSerializer[EventType]) -> None:
-        serializer.instance = event_types.create(caller(self.request), **serializer.validated_data)
+        serializer.instance = event_types.create(
+            caller(self.request), by=caller(self.request), **serializer.validated_data
+        )
 
     def perform_update(self, serializer: BaseSerializer[EventType]) -> None:
         assert serializer.instance is not None
-        serializer.instance = event_types.update(serializer.instance, **serializer.validated_data)
+        serializer.instance = event_types.update(
+            serializer.instance, by=caller(self.request), **serializer.validated_data
+        )
 
     def perform_destroy(self, instance: EventType) -> None:
-        event_types.delete(instance.pk)
+        event_types.delete(instance.pk, by=caller(self.request))

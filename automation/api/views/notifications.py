@@ -138,17 +138,17 @@ class PreferenceViewSet(
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Each recipient has one set of preferences."""
-        made = preferences.create(caller(request), **self.read(PreferenceSerializer))
+        made = preferences.create(caller(request), by=caller(request), **self.read(PreferenceSerializer))
         return Response(self.get_serializer(made).data, status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Somebody who has unsubscribed is subscribed again by nobody else: 409."""
         preference = self.get_object()
         changes = self.read(PreferenceSerializer, instance=preference, partial=True)
-        return Response(self.get_serializer(preferences.update(preference.pk, **changes)).data)
+        return Response(self.get_serializer(preferences.update(preference.pk, by=caller(request), **changes)).data)
 
     def perform_destroy(self, instance: NotificationPreference) -> None:
-        preferences.delete(instance)
+        preferences.delete(instance, by=caller(self.request))
 
 
 class SuppressionFilter(django_filters.FilterSet):
@@ -186,8 +186,8 @@ class SuppressionViewSet(
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """An address that is on the list already keeps its first reason."""
-        made = preferences.suppress(caller(request), **self.read(SuppressionSerializer))
+        made = preferences.suppress(caller(request), by=caller(request), **self.read(SuppressionSerializer))
         return Response(self.get_serializer(made).data, status.HTTP_201_CREATED)
 
     def perform_destroy(self, instance: Suppression) -> None:
-        suppressions.lift(instance)
+        suppressions.lift(Suppression.objects.filter(pk=instance.pk), by=caller(self.request))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import uuid
 from collections.abc import Mapping
 from typing import Any
+
+from django.db.models import Model
 
 from automation.models import AuditAction, AuditLog, User
 
@@ -40,6 +44,32 @@ def record(
     )
 
 
+def record_row(
+    row: Any, *, actor: User | None, before: Mapping[str, Any] | None = None, deleted: bool = False
+) -> AuditLog | None:
+    """The same for a row with an organizer: `before` is what `facts` said of it, and None for one that was made."""
+    subject = str(row._meta.verbose_name).replace(" ", "_")
+    return record(
+        subject,
+        row.pk,
+        organizer_id=row.organizer_id,
+        actor=actor,
+        name=str(row),
+        before=facts(row) if deleted else before,
+        after=None if deleted else facts(row),
+    )
+
+
+def facts(row: Model) -> dict[str, Any]:
+    """The row's own fields, but for its id and its times of making and changing, as JSON's own types."""
+    left_out = ("id", "created_at", "updated_at")
+    return {
+        field.attname: _plain(getattr(row, field.attname))
+        for field in row._meta.concrete_fields
+        if field.attname not in left_out
+    }
+
+
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Field → [before, after] of what differs; None for what is not there."""
     keys = [*before, *(key for key in after if key not in before)]
@@ -55,3 +85,9 @@ def _masked(key: str, value: Any) -> Any:
     if isinstance(value, list):
         return [_masked("", inner) for inner in value]
     return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dt.datetime | dt.date | dt.time):
+        return value.isoformat()
+    return str(value) if isinstance(value, uuid.UUID) else value

@@ -1,0 +1,110 @@
+"""Who changed what, with the values before and after: workflows, actions, preferences, event types; bookings have a log
+of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from automation.actions import unsubscribe
+from automation.models import AuditLog, BookingAuditLog, EventType, NotificationPreference, User
+from automation.services import bookings
+from tests.api.conftest import booking_of
+
+pytestmark = pytest.mark.django_db
+
+PREFERENCES = "/api/v1/notification-preferences/"
+
+
+def log(api: APIClient, **query: Any) -> list[tuple[str, str, str | None, dict[str, Any]]]:
+    """(subject, action, actor's address, changes), oldest first."""
+    found = api.get("/api/v1/audit/", {"ordering": "at", **query}).json()["results"]
+    return [(one["subject"], one["action"], one["actor_email"], one["changes"]) for one in found]
+
+
+def test_preferences(api: APIClient, owner: User) -> None:
+    made = api.post(PREFERENCES, {"recipient": "ina@example.com", "daily_limit": 3, "quiet_from": "21:00", "quiet_until": "07:00"}).json()
+    api.patch(f"{PREFERENCES}{made['id']}/", {"daily_limit": 2, "quiet_until": "08:00"})
+    api.patch(f"{PREFERENCES}{made['id']}/", {"daily_limit": 2})
+    api.delete(f"{PREFERENCES}{made['id']}/")
+    first, second, third = log(api, subject_id=made["id"])
+    assert [one[:3] for one in (first, second, third)] == [
+        ("notification_preference", action, owner.email) for action in ("created", "changed", "deleted")
+    ]
+    assert first[3]["daily_limit"] == [None, 3]
+    assert first[3]["quiet_from"] == [None, "21:00:00"]
+    assert second[3] == {"daily_limit": [3, 2], "quiet_until": ["07:00:00", "08:00:00"]}
+    assert third[3]["recipient"] == ["ina@example.com", None]
+
+
+def test_a_recipient_who_unsubscribes(api: APIClient, owner: User, client: Client) -> None:
+    path = unsubscribe.unsubscribe_url(owner.pk, "ina@example.com").split("testserver")[-1]
+    path = "/unsubscribe/" + path.split("/unsubscribe/")[1]
+    client.post(path)
+    client.post(path)
+    client.post(path, {"action": "resubscribe"})
+    preference = NotificationPreference.objects.get()
+    out, back = log(api, subject_id=preference.pk)
+    assert (out[2], back[2]) == (None, None), "it was nobody who signs in"
+    assert out[3]["unsubscribed_by"] == ["", "recipient"]
+    assert back[3]["unsubscribed_by"] == ["recipient", ""]
+    assert back[3]["unsubscribed_at"][1] is None
+
+
+def test_suppressed_addresses(api: APIClient, operator: APIClient, owner: User) -> None:
+    made = api.post("/api/v1/suppressions/", {"channel": "email", "recipient": "ina@example.com"}).json()
+    api.post("/api/v1/suppressions/", {"channel": "email", "recipient": "ina@example.com"})
+    operator.delete(f"/api/v1/suppressions/{made['id']}/")
+    operator.delete(f"/api/v1/suppressions/{made['id']}/")
+    put, lifted = log(api, subject="suppression")
+    assert (put[1], put[2], put[3]["reason"]) == ("created", owner.email, [None, "manual"])
+    assert (lifted[1], list(lifted[3])) == ("changed", ["lifted_at"])
+    assert lifted[2] != owner.email, "whoever lifted it, and not whose it is"
+
+
+def test_event_types(api: APIClient, owner: User) -> None:
+    made = api.post("/api/v1/event-types/", {"name": "Call", "duration": 30}).json()
+    api.patch(f"/api/v1/event-types/{made['id']}/", {"duration": 45})
+    api.delete(f"/api/v1/event-types/{made['id']}/")
+    rows = log(api, subject="event_type", subject_id=made["id"])
+    assert [(action, actor) for _, action, actor, _ in rows] == [
+        (action, owner.email) for action in ("created", "changed", "deleted")
+    ]
+    assert rows[1][3] == {"duration": [30, 45]}
+
+
+def test_what_the_admin_changes(api: APIClient, owner: User, client: Client) -> None:
+    admin = User.objects.create_superuser("root@example.com", "x")
+    client.force_login(admin)
+    preference = NotificationPreference.objects.create(organizer=owner, recipient="ina@example.com")
+    form = {"organizer": owner.pk, "recipient": "ina@example.com", "daily_limit": "4", "timezone": ""}
+    url = reverse("admin:automation_notificationpreference_change", args=[preference.pk])
+    assert client.post(url, form).status_code == 302
+    url = reverse("admin:automation_notificationpreference_delete", args=[preference.pk])
+    assert client.post(url, {"post": "yes"}).status_code == 302
+    changed, deleted = log(api, subject="notification_preference")
+    assert changed[:3] == ("notification_preference", "changed", admin.email)
+    assert changed[3] == {"daily_limit": [None, 4]}
+    assert deleted[1:3] == ("deleted", admin.email)
+
+
+def test_bookings_have_a_log_of_their_own(event_type: EventType, owner: User) -> None:
+    booking = booking_of(event_type)
+    bookings.cancel(booking.pk, "Ill", actor=owner.email)
+    entry = BookingAuditLog.objects.filter(booking=booking).latest("id")
+    assert (entry.actor, entry.old_values["status"], entry.new_values["status"]) == (
+        owner.email,
+        "confirmed",
+        "cancelled",
+    )
+    assert not AuditLog.objects.filter(subject="booking").exists()
+
+
+def test_a_log_is_its_organizers_alone(stranger: APIClient, api: APIClient) -> None:
+    api.post(PREFERENCES, {"recipient": "ina@example.com"})
+    assert len(log(api)) == 1
+    assert log(stranger) == []
