@@ -38,6 +38,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     def lane(item: pytest.Item) -> int:
         return 2 if item.get_closest_marker("faults") else 1 if item.get_closest_marker("real") else 0
 
+    def turn(item: pytest.Item) -> tuple[int, bool]:
+        """Tests that share a worker follow each other: one with workers of its own ends the shared one."""
+        return lane(item), "shared_worker" not in getattr(item, "fixturenames", ())
+
     if not config.option.markexpr:
         # Each long fault has a short version that stays; `make faults` (or any -m) runs the long ones.
         long = [item for item in items if lane(item) == 2]
@@ -49,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.django_db(transaction=True))
             if on_sqlite:
                 item.add_marker(pytest.mark.skip(reason="runs worker processes on PostgreSQL"))
-    items.sort(key=lane)
+    items.sort(key=turn)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -217,17 +221,17 @@ def _farm(request: pytest.FixtureRequest, django_db_setup: None) -> Iterator[Far
     farm = Farm(_process_environment(), environment.directory / "logs")
     request.session.stash[_FARM] = farm
     yield farm
-    farm.stop_shared()
-    farm.stop_since(0)
+    farm.end_shared()
+    farm.end_since(0)
 
 
 @pytest.fixture
 def worker(_farm: Farm, transactional_db: None) -> Iterator[Callable[..., Worker]]:
     """Starts workers that belong to this test; see `Farm.worker` for the arguments."""
-    _farm.stop_shared()
+    _farm.end_shared()
     count = len(_farm.nodes)
     yield _farm.worker
-    _farm.stop_since(count)
+    _farm.end_since(count)
 
 
 @pytest.fixture
@@ -235,7 +239,7 @@ def beat(_farm: Farm, transactional_db: None) -> Iterator[Callable[..., Beat]]:
     """Starts beats that belong to this test; see `Farm.beat`."""
     count = len(_farm.nodes)
     yield _farm.beat
-    _farm.stop_since(count)
+    _farm.end_since(count)
 
 
 @pytest.fixture

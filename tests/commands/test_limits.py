@@ -24,7 +24,7 @@ StartWorker = Callable[..., Worker]
 @pytest.fixture
 def start_worker(_farm: Farm, transactional_db: None) -> Iterator[StartWorker]:
     """`manage.py start_workflows_worker` with these arguments."""
-    _farm.stop_shared()
+    _farm.end_shared()
     count = len(_farm.nodes)
 
     def start(*arguments: str, env: dict[str, str] | None = None) -> Worker:
@@ -37,7 +37,7 @@ def start_worker(_farm: Farm, transactional_db: None) -> Iterator[StartWorker]:
         return node
 
     yield start
-    _farm.stop_since(count)
+    _farm.end_since(count)
 
 
 def run_crowd(directory: Path, node: Worker, *, executions: int, **arguments: Any) -> None:

@@ -198,24 +198,19 @@ class Farm:
             self._shared = self.worker(include=[f"tests.{path.parent.name}.definitions" for path in found])
         return self._shared
 
-    def stop_shared(self) -> None:
+    def end_shared(self) -> None:
         if self._shared is not None:
-            self._shared.stop()
+            self._shared.kill()
             self.nodes.remove(self._shared)
             self._shared = None
 
-    def stop_since(self, count: int) -> None:
-        """End all nodes but the first `count`: all at once, so that it takes as long as the slowest. The shared worker
+    def end_since(self, count: int) -> None:
+        """End all nodes but the first `count`, by force: a test that means a clean end says `stop()`. The shared worker
         stays."""
-        ending = [node for node in self.nodes[count:] if node is not self._shared]
-        for node in ending:
-            if node.is_running:
-                with suppress(ProcessLookupError):
-                    os.killpg(node.pid, signal.SIGCONT)
-                node.signal(signal.SIGTERM)
-        for node in ending:
-            node.stop()
-            self.nodes.remove(node)
+        for node in self.nodes[count:]:
+            if node is not self._shared:
+                node.kill()
+                self.nodes.remove(node)
 
     def _name(self, kind: str) -> str:
         self._count += 1
