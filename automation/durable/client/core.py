@@ -187,7 +187,8 @@ class ClientCore(Generic[Handle, Update, Activity]):
         """Send an update to the workflow with the operation's id, which is started with it where there is none; wait
         until it has come to `wait_for_stage`. Raises WorkflowUpdateFailedError when it is refused."""
         handle = self._update_with_start(update, arguments(arg, args), start_workflow_operation, id, result_type)
-        yield from wait_for_update(uuid.UUID(handle.workflow_run_id), handle._seq or 0, wait_for_stage, rpc_timeout)
+        run = uuid.UUID(handle.workflow_run_id)
+        yield from wait_for_update(run, handle._seq or 0, handle.id, wait_for_stage, rpc_timeout)
         return handle
 
     @waiting
@@ -206,7 +207,7 @@ class ClientCore(Generic[Handle, Update, Activity]):
         """The same, and wait for the update's result."""
         handle = self._update_with_start(update, arguments(arg, args), start_workflow_operation, id, result_type)
         run = uuid.UUID(handle.workflow_run_id)
-        return (yield from update_result(run, handle._seq or 0, handle._result_type, rpc_timeout))
+        return (yield from update_result(run, handle._seq or 0, handle.id, handle._result_type, rpc_timeout))
 
     def _update_with_start(
         self,
@@ -298,6 +299,10 @@ class ClientCore(Generic[Handle, Update, Activity]):
         return self._activity(workflow_id=workflow_id, run_id=run_id, activity_id=activity_id, task_token=task_token)
 
 
+def _reach_the_database() -> None:
+    connection.ensure_connection()  # this thread's: `connection` is another object in each
+
+
 _DEFAULTS: Mapping[str, Any] = dict(ClientCore.start_workflow._core.__kwdefaults__ or {})
 ClientCore.execute_workflow._core.__signature__ = inspect.signature(ClientCore.start_workflow._core)  # type: ignore[attr-defined]
 
@@ -325,7 +330,7 @@ class Client(
         that ported code runs, and mean nothing. Raises when the database does not answer."""
         _check_connect(options)
         if not options.get("lazy"):
-            await run_asynchronously(connection.ensure_connection)
+            await run_asynchronously(_reach_the_database)
         return cls(namespace=namespace)
 
     @property
