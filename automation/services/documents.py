@@ -18,6 +18,7 @@ order: two exports of the same workflow are equal, and their differences read as
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -25,12 +26,15 @@ import yaml
 
 from automation.errors import InvalidInput
 from automation.models import EventType, LatePolicy, User, Workflow, WorkflowAction
+from automation.rules.values import has_unstorable, preview, storable
 from automation.services import versions
 
 VERSION = 1
 KEY = "weir"
 MAX_CHARACTERS = 2_000_000
 MAX_WORKFLOWS = 500
+MAX_DEPTH = 64
+"""Levels of nesting; conditions of ten nested groups inside a workflow's actions take 25."""
 
 Document = dict[str, Any]
 """A workflow's own part of it: `{"name": …, "trigger": …, …, "actions": [{…}, …]}`."""
@@ -152,7 +156,7 @@ def to_json(documents: Sequence[Document]) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice, and aliases: a few bytes of them make gigabytes."""
+    """Reads what JSON has too. Refuses a key that is there twice, and aliases: a few bytes of them make gigabytes."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -174,10 +178,16 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# A date or time stays the text that was written: JSON has none either.
+_TAG = "tag:yaml.org,2002:"
+_JSON_TAGS = tuple(_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map"))
+# A date or time stays the text that was written, and so does `=`: JSON has no types for them.
+_TEXTS = (_TAG + "timestamp", _TAG + "value")
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _TEXTS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.yaml_constructors = {
+    tag: make for tag, make in yaml.SafeLoader.yaml_constructors.items() if tag is None or tag in _JSON_TAGS
 }
 
 
@@ -215,18 +225,41 @@ def parse(text: str) -> Any:
         whole = _read_json(text) if text.lstrip().startswith("{") else _MISSING
         if whole is _MISSING:
             whole = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, LookupError) as error:  # a LookupError: `!!bool maybe`
         raise DocumentError(f"The document is neither YAML nor JSON: {' '.join(str(error).split())}") from error
     except RecursionError:
         raise DocumentError("The document is nested too deeply.") from None
+    refuse_unstorable(whole)
     return whole
+
+
+def refuse_unstorable(whole: Any) -> None:
+    """Raises DocumentError, naming the place, for what no database keeps: NaN and infinities, NUL characters, halves of
+    surrogate pairs, and what is nested deeper than MAX_DEPTH."""
+    left: list[tuple[str, Any, int]] = [("", whole, 0)]
+    while left:
+        place, value, depth = left.pop()
+        problem = ""
+        if isinstance(value, str) and has_unstorable(value):
+            problem = "Holds a NUL or half of a surrogate pair, which are no characters."
+        elif isinstance(value, float) and not math.isfinite(value):
+            problem = f"Expected a number, found {value}."
+        elif depth > MAX_DEPTH:
+            problem = f"Nested deeper than {MAX_DEPTH} levels."
+        elif isinstance(value, Mapping):
+            left += [(f"{place}.{preview(key)} (the name)", key, depth) for key in value if has_unstorable(str(key))]
+            left += [(f"{place}.{key}" if place else str(key), inner, depth + 1) for key, inner in value.items()]
+        elif isinstance(value, list):
+            left += [(f"{place}[{index}]", inner, depth + 1) for index, inner in enumerate(value)]
+        if problem:
+            raise DocumentError("The document holds what cannot be kept.", {storable(place) or KEY: [problem]})
 
 
 def unwrap(whole: Any) -> list[Document]:
     """The documents in an envelope that has been read. Raises DocumentError, naming the place."""
     if not isinstance(whole, dict) or KEY not in whole:
         raise DocumentError(f"Expected a mapping with '{KEY}: {VERSION}' and 'workflow' or 'workflows'.")
-    if whole[KEY] != VERSION:
+    if whole[KEY] != VERSION or not isinstance(whole[KEY], int) or whole[KEY] is True:
         raise DocumentError(f"{KEY}: {whole[KEY]!r} is no version of this format; expected {VERSION}.")
     if unknown := set(whole) - {KEY, "workflow", "workflows"}:
         raise DocumentError(f"Unknown key {sorted(unknown)[0]!r}; expected 'workflow' or 'workflows'.")
@@ -239,13 +272,14 @@ def unwrap(whole: Any) -> list[Document]:
         raise DocumentError(f"The document has {len(found)} workflows; at most {MAX_WORKFLOWS} are imported at once.")
     problems: dict[str, list[str]] = {}
     for number, document in enumerate(found):
-        problems |= _shape_problems(document, f"workflows[{number}]." if "workflows" in whole else "workflow.")
+        problems |= shape_problems(document, f"workflows[{number}]." if "workflows" in whole else "workflow.")
     if problems:
         raise DocumentError("The document cannot be read as workflows.", problems)
     return found
 
 
-def _shape_problems(document: Document, prefix: str) -> dict[str, list[str]]:
+def shape_problems(document: Document, prefix: str = "") -> dict[str, list[str]]:
+    """What keeps a mapping from being read as a workflow's document, by path; each path begins with `prefix`."""
     problems = _unknown(document, WORKFLOW_KEYS, prefix)
     for key in ("name", "trigger"):
         if not isinstance(document.get(key), str):

@@ -130,6 +130,8 @@ def customized(document: Document, customizations: Mapping[str, Any]) -> Documen
         raise InvalidInput("The customizations have unknown fields.", texts)
     result = {**document, "is_active": False, **given}
     result["actions"] = _customized_actions(document.get("actions", []), actions)
+    if problems := documents.shape_problems(result):
+        raise InvalidInput("The customizations do not fit.", problems)
     return result
 
 
@@ -143,7 +145,7 @@ def _customized_actions(actions: Sequence[Document], customize: Any) -> list[Doc
     problems: dict[str, list[str]] = {}
     for key, changes in customize.items():
         place = f"customize_actions.{key}"
-        index = names.index(key) if key in names else int(key) if str(key).isdigit() else -1
+        index = names.index(key) if key in names else int(key) if _is_number(key) else -1
         if not 0 <= index < len(result):
             problems[place] = [f"No such action; there are {', '.join(map(repr, names))}, or numbers from 0."]
         elif changes is None:
@@ -157,6 +159,10 @@ def _customized_actions(actions: Sequence[Document], customize: Any) -> list[Doc
     if problems:
         raise InvalidInput("The actions cannot be customized like this.", problems)
     return [action for action in result if action is not None]
+
+
+def _is_number(key: object) -> bool:
+    return isinstance(key, str) and key.isascii() and key.isdigit() and len(key) < 5  # "²" is a digit, too
 
 
 def prerequisites(template: WorkflowTemplate, user: User) -> list[Prerequisite]:

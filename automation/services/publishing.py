@@ -199,11 +199,13 @@ def _changed_actions(
             continue
         action = WorkflowAction(workflow=workflow, id=UUID(str(id_)) if id_ else uuid7(), **_action_fields(start))
         if id_ is None and "order" not in fields:
-            action.order = actions[-1].order + 1 if actions else 0
+            action.order = workflows.order_after(actions)
         try:
             workflows.assign_action(action, fields)
         except InvalidInput as error:
             problems |= {f"{place}.{name}": texts for name, texts in error.fields.items()}
         actions.append(action)
+    if problems:
+        return []  # nothing is kept, and what is no number has no place in an order
     # As they run, which is how snapshots have them.
     return [workflows.data_of(action) for action in sorted(actions, key=lambda action: (action.order, action.pk))]

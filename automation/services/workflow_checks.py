@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from django.db.models import CharField, IntegerField, TextField
 
 from automation.actions.config import ActionConfig
 from automation.actions.registry import UnknownActionType, registry
 from automation.models import User, Workflow, WorkflowAction
+from automation.rules.values import preview
 
 Problems = dict[str, list[str]]
 """{`actions[1].conditions[0].rules[2].field`: [what is wrong, and what would be right]}."""
@@ -63,8 +66,26 @@ def check_secret(action_type: str, text: str) -> str:
         return text
 
 
+def check_kinds(row: Workflow | WorkflowAction, names: Iterable[str]) -> Problems:
+    """Which of these fields hold what is not of their kind, and yet passes Django's own cleaning: it takes null for
+    blank, makes text of everything, and cuts a fraction off."""
+    problems: Problems = {}
+    for name in names:
+        value, field = getattr(row, name), row._meta.get_field(name)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if value is None:
+            problems[name] = ["This field cannot be null."]
+        elif isinstance(field, (CharField, TextField)) and not isinstance(value, str) and not is_number:
+            problems[name] = [f"Expected text, found {preview(value)}."]
+        elif isinstance(field, IntegerField) and not isinstance(value, str) and not (is_number and value % 1 == 0):
+            problems[name] = [f"Expected a whole number, found {preview(value)}."]
+    return problems
+
+
 def check_name(organizer_id: int, name: str, workflow: Workflow | None = None) -> Problems:
-    """Whether another workflow of this organizer has the name."""
+    """Whether it is a name, and no other workflow of this organizer has it."""
+    if not name.strip():
+        return {"name": ["A name is more than blanks."]}
     others = Workflow.objects.filter(organizer_id=organizer_id, name=name)
     if workflow is not None:
         others = others.exclude(pk=workflow.pk)

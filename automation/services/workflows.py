@@ -13,14 +13,15 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from automation import secrets
+from automation import audit, secrets
 from automation.actions.destinations import SWITCHED_OFF
 from automation.errors import InvalidInput, NotFound
 from automation.models import EventType, ExecutionStep, User, Workflow, WorkflowAction, WorkflowExecution
-from automation.services import alerts, audit, tags, versions, workflow_plans
+from automation.services import alerts, tags, versions, workflow_plans
 from automation.services.workflow_checks import (
     check_action,
     check_actions,
+    check_kinds,
     check_name,
     check_permitted,
     check_secret,
@@ -200,7 +201,8 @@ def _audit(workflow: Workflow, *, before: dict[str, Any] | None, by: User | None
 
 def field_problems(workflow: Workflow) -> dict[str, list[str]]:
     """What is wrong with the workflow's own fields, by name; its name may be another workflow's."""
-    problems: dict[str, list[str]] = {}
+    if problems := check_kinds(workflow, _FIELDS):
+        return problems
     try:
         workflow.full_clean(exclude=["organizer"], validate_unique=False, validate_constraints=False)
     except ValidationError as error:
@@ -228,13 +230,22 @@ def _actions(
             problems[f"{place}.id"] = [f"{id_} is no action of this workflow, or is named twice."]
             continue
         if id_ is None and "order" not in fields:
-            action.order = actions[-1].order + 1 if actions else 0
+            action.order = order_after(actions)
         try:
             assign_action(action, fields)
         except InvalidInput as error:
             problems |= {f"{place}.{name}": texts for name, texts in error.fields.items()}
         actions.append(action)
     return actions
+
+
+def order_after(actions: Sequence[WorkflowAction]) -> int:
+    """The order of an action that follows these and says nothing about it. What one of them was given may be anything:
+    it is refused later, with everything else that is wrong."""
+    if not actions:
+        return 0
+    last = actions[-1].order
+    return last + 1 if isinstance(last, int) else len(actions)
 
 
 def assign_action(action: WorkflowAction, fields: Mapping[str, Any]) -> None:
@@ -255,10 +266,13 @@ def assign_action(action: WorkflowAction, fields: Mapping[str, Any]) -> None:
             alerts.close_alert(SWITCHED_OFF, str(action.pk))
         action.disabled_reason = ""
     action.name = action.name or action.action_type.replace("_", " ").capitalize()
+    problems = check_kinds(action, given)
     try:
         action.clean_fields(exclude=["workflow"])
     except ValidationError as error:
-        raise InvalidInput("The action has invalid fields.", error.message_dict) from error
+        problems = error.message_dict | problems
+    if problems:
+        raise InvalidInput("The action has invalid fields.", problems)
 
 
 def data_of(action: WorkflowAction) -> dict[str, Any]:
