@@ -37,9 +37,25 @@ def _read(name: str, default: T, parse: Callable[[str], T], expected: str) -> T:
         fail(name, raw, expected)
 
 
+def is_set(name: str) -> bool:
+    """Whether the variable is there, and not blank."""
+    return bool(os.environ.get(name, "").strip())
+
+
 def text(name: str, default: str = "") -> str:
     """The variable's text, or `default` where it is unset or blank."""
     return _read(name, default, str, "text")
+
+
+def label(name: str, default: str, *, longest: int = 64) -> str:
+    """A name for queues and keys: no blanks and no commas, which part one name from another."""
+
+    def parse(raw: str) -> str:
+        if len(raw) > longest or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]*", raw):
+            raise ValueError(raw)
+        return raw
+
+    return _read(name, default, parse, f"at most {longest} letters, digits, dots, dashes, underscores and colons")
 
 
 def boolean(name: str, default: bool) -> bool:

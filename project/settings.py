@@ -139,9 +139,13 @@ DJANGO_CELERY_BEAT_TZ_AWARE = True
 
 # --- Queues -----------------------------------------------------------------------------------------------------------
 
-TASK_QUEUE_PREFIX = env.text("TASK_QUEUE_PREFIX", "estuary")
-WORKFLOW_NAMESPACE = env.text("WORKFLOW_NAMESPACE", "default")
-WORKFLOW_TASK_QUEUE = env.text("WORKFLOW_TASK_QUEUE", f"{TASK_QUEUE_PREFIX}-workflows")
+TASK_QUEUE_PREFIX = env.label("TASK_QUEUE_PREFIX", "estuary", longest=40)
+# Namespaces on one database and one broker see nothing of each other's executions, queues, workers and schedules.
+WORKFLOW_NAMESPACE = env.label("WORKFLOW_NAMESPACE", "default")
+_shares_names = "amqp" in CELERY_BROKER_URL.partition(":")[0]  # RabbitMQ has no prefix of keys, as Redis has
+if WORKFLOW_NAMESPACE != "default" and _shares_names and not env.is_set("TASK_QUEUE_PREFIX"):
+    env.fail("WORKFLOW_NAMESPACE", WORKFLOW_NAMESPACE, "a TASK_QUEUE_PREFIX beside it, with RabbitMQ as the broker")
+WORKFLOW_TASK_QUEUE = env.label("WORKFLOW_TASK_QUEUE", f"{TASK_QUEUE_PREFIX}-workflows", longest=100)
 WORKFLOW_CRITICAL_QUEUE = f"{TASK_QUEUE_PREFIX}-critical"
 WORKFLOW_BACKGROUND_QUEUE = f"{TASK_QUEUE_PREFIX}-background"
 

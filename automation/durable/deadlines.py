@@ -30,7 +30,9 @@ def sweep(now: dt.datetime) -> int:
 
 
 def _sweep_batch(now: dt.datetime) -> int:
-    rows = WorkflowExecution.objects.filter(deadline__lte=now).order_by("deadline")
+    rows = WorkflowExecution.objects.filter(deadline__lte=now, namespace=settings.WORKFLOW_NAMESPACE).order_by(
+        "deadline"
+    )
     late = list(rows.values_list("id", flat=True)[: settings.DURABLE_SWEEP_BATCH])
     ended = 0
     for execution in late:

@@ -1,9 +1,11 @@
-"""Leases: rows that let one process at a time do a thing, with no lock held. Times are the database's."""
+"""Leases: rows that let one process at a time do a thing, with no lock held. Times are the database's. Each namespace
+has leases of its own."""
 
 from __future__ import annotations
 
 import datetime as dt
 
+from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 
@@ -19,7 +21,7 @@ def take(name: str, holder: str, seconds: float, *, renew: bool = True) -> bool:
 
     It is free `seconds` from now, unless it is renewed or given back. `seen_at` is the time of the last success.
     """
-    now = clock.unmoved()
+    name, now = _here(name), clock.unmoved()
     free = Q(expires_at__lte=now)
     if renew:
         free |= Q(holder=holder)
@@ -39,12 +41,18 @@ def take(name: str, holder: str, seconds: float, *, renew: bool = True) -> bool:
 
 def give_back(name: str, holder: str, *, free_at: dt.datetime | None = None) -> None:
     """Free the lease now, or at `free_at`, if `holder` still has it."""
-    Lease.objects.filter(name=name, holder=holder).update(expires_at=free_at or clock.unmoved())
+    Lease.objects.filter(name=_here(name), holder=holder).update(expires_at=free_at or clock.unmoved())
 
 
 def last_seen(name: str) -> dt.datetime | None:
     """When the lease was last taken or renewed; None when it never was."""
-    return Lease.objects.filter(name=name).values_list("seen_at", flat=True).first()
+    return Lease.objects.filter(name=_here(name)).values_list("seen_at", flat=True).first()
+
+
+def _here(name: str) -> str:
+    """The row's name in this namespace."""
+    namespace = settings.WORKFLOW_NAMESPACE
+    return name if namespace == "default" else f"{name}@{namespace}"
 
 
 def synchronize_clock() -> None:

@@ -76,6 +76,7 @@ def record(node: NodeReport) -> None:
         [
             WorkerHeartbeat(
                 id=node.id,
+                namespace=settings.WORKFLOW_NAMESPACE,
                 node=node.node[:200],
                 hostname=node.hostname[:200],
                 pid=node.pid,

@@ -62,7 +62,10 @@ def _sweep_batch(now: dt.datetime) -> int:
     with transaction.atomic():
         rows = list(
             WorkflowExecution.objects.select_for_update(skip_locked=True)
-            .filter(Q(due__lte=now) | Q(due__lte=ahead, due=F("scheduled_for"), status=ExecutionStatus.PENDING))
+            .filter(
+                Q(due__lte=now) | Q(due__lte=ahead, due=F("scheduled_for"), status=ExecutionStatus.PENDING),
+                namespace=settings.WORKFLOW_NAMESPACE,
+            )
             .order_by("due")
             .defer("input", "result", "failure")[: settings.DURABLE_SWEEP_BATCH]
         )

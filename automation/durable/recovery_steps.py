@@ -88,7 +88,10 @@ def _sweep_batch(now: dt.datetime) -> int:
         steps = list(
             ExecutionStep.objects.select_for_update(skip_locked=True, of=("self",))
             .select_related("execution")
-            .filter(Q(due__lte=now) | Q(due__lte=ahead, due=F("run_at"), status=StepStatus.PENDING))
+            .filter(
+                Q(due__lte=now) | Q(due__lte=ahead, due=F("run_at"), status=StepStatus.PENDING),
+                execution__namespace=settings.WORKFLOW_NAMESPACE,
+            )
             .order_by("due")
             .defer("input", "output", "failure", "execution__input", "execution__result", "execution__failure")[
                 : settings.DURABLE_SWEEP_BATCH

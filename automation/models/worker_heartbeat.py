@@ -11,6 +11,7 @@ class WorkerHeartbeat(models.Model):
     """`id` is '<hostname>:<pid>:<start time>'; a step's `worker` is that id, a slash, and the child's pid."""
 
     id = models.CharField(primary_key=True, max_length=100)
+    namespace = models.CharField(max_length=64, db_default="default", default="default")
     node = models.CharField(max_length=200, help_text="Celery's node name.")
     hostname = models.CharField(max_length=200)
     pid = models.PositiveIntegerField()

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import redis
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
-from django.db.models import Min
 
 from automation import clock
 from automation.durable import leases, liveness
@@ -138,7 +137,9 @@ def _beat() -> Beat:
 def _workers() -> list[Node]:
     now = clock.unmoved()
     alive = WorkerHeartbeat.objects.filter(
-        stopped_at=None, seen_at__gte=now - dt.timedelta(seconds=settings.DURABLE_WORKER_STALE)
+        namespace=settings.WORKFLOW_NAMESPACE,
+        stopped_at=None,
+        seen_at__gte=now - dt.timedelta(seconds=settings.DURABLE_WORKER_STALE),
     )
     return [
         Node(row.node, row.concurrency, list(row.queues), round(max(0.0, (now - row.seen_at).total_seconds()), 3))
@@ -148,9 +149,13 @@ def _workers() -> list[Node]:
 
 def _backlog() -> Backlog:
     now = clock.now()
+    here = settings.WORKFLOW_NAMESPACE
     dues = [
-        model._default_manager.filter(due__isnull=False).aggregate(due=Min("due"))["due"]
-        for model in (WorkflowExecution, ExecutionStep)
+        rows.filter(due__isnull=False).order_by("due").values_list("due", flat=True).first()
+        for rows in (
+            WorkflowExecution.objects.filter(namespace=here),
+            ExecutionStep.objects.filter(execution__namespace=here),
+        )
     ]
     oldest = max([0.0, *((now - due).total_seconds() for due in dues if due is not None)])
     return Backlog(oldest < BACKLOG_LATE, round(oldest, 3))

@@ -81,11 +81,13 @@ def all_queues() -> list[str]:
 
 
 def served() -> dict[str, list[str]]:
-    """The queues that live workers consume, each with the names of its nodes."""
+    """The queues that live workers of this namespace consume, each with the names of its nodes."""
     silence = max(1.0, SILENT_HEARTBEATS * settings.DURABLE_HEARTBEAT_INTERVAL)
     oldest = clock.unmoved() - dt.timedelta(seconds=silence)
     found: dict[str, list[str]] = {}
-    rows = WorkerHeartbeat.objects.filter(stopped_at=None, seen_at__gte=oldest).order_by("node")
+    rows = WorkerHeartbeat.objects.filter(
+        namespace=settings.WORKFLOW_NAMESPACE, stopped_at=None, seen_at__gte=oldest
+    ).order_by("node")
     for node, queues in rows.values_list("node", "queues"):
         for queue in queues:
             found.setdefault(queue, []).append(node)

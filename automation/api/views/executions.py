@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework import mixins, status
@@ -64,6 +65,9 @@ class ExecutionViewSet(
     search_fields = ("workflow__name", "definition", "business_id", "error_message", "booking__invitee_email")
     ordering_fields = ("created_at", "scheduled_for", "started_at", "completed_at", "status")
     ordering = ("-id",)  # newest first: ids sort by the time of their making
+
+    def get_queryset(self) -> QuerySet[WorkflowExecution]:
+        return super().get_queryset().filter(namespace=settings.WORKFLOW_NAMESPACE)
 
     def owned_by(self, user: User) -> Q:
         return executions_of(user)
@@ -192,7 +196,7 @@ class StepsView(OwnedView[ExecutionStep], mixins.ListModelMixin, GenericAPIView[
 
     @extend_schema(summary="List an execution's steps")
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        executions = WorkflowExecution.objects.filter(pk=self.kwargs["pk"])
+        executions = WorkflowExecution.objects.filter(pk=self.kwargs["pk"], namespace=settings.WORKFLOW_NAMESPACE)
         user = caller(request)
         if not (executions if user.is_staff else executions.filter(executions_of(user))).exists():
             raise NotFound(f"There is no execution {self.kwargs['pk']}, or it belongs to somebody else.")

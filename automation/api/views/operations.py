@@ -62,6 +62,9 @@ class WorkersView(mixins.ListModelMixin, OwnedView[WorkerHeartbeat]):
     ordering_fields = ("node", "started_at", "seen_at")
     ordering = ("node", "-started_at")
 
+    def get_queryset(self) -> QuerySet[WorkerHeartbeat]:
+        return super().get_queryset().filter(namespace=settings.WORKFLOW_NAMESPACE)
+
     @extend_schema(operation_id="workers_list", summary="List worker nodes")
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Nodes that ended stay listed for a day."""

@@ -43,8 +43,9 @@ _BAD_ENDS = (ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT)
 
 def sweep(now: dt.datetime) -> int:
     """Look at the schedules whose time has come; returns how many there were."""
-    due = WorkflowSchedule.objects.filter(due__lte=now).order_by("due").values_list("id", flat=True)[:BATCH]
-    for id_ in list(due):
+    due = WorkflowSchedule.objects.filter(due__lte=now, namespace=settings.WORKFLOW_NAMESPACE).order_by("due")
+    ids = list(due.values_list("id", flat=True)[:BATCH])
+    for id_ in ids:
         try:
             run(id_, now)
         except Exception:
@@ -52,7 +53,7 @@ def sweep(now: dt.datetime) -> int:
             logger.exception("the schedule %s cannot run", id_)
             later = now + dt.timedelta(seconds=settings.DURABLE_REPUBLISH_MAX)
             WorkflowSchedule.objects.filter(id=id_).update(due=later)
-    return len(due)
+    return len(ids)
 
 
 def run(schedule: uuid.UUID, now: dt.datetime | None = None) -> int:
@@ -166,7 +167,7 @@ def _locked(schedule: uuid.UUID) -> WorkflowSchedule | None:
     return (
         WorkflowSchedule.objects.select_for_update(of=("self",))
         .select_related("periodic_task")
-        .filter(id=schedule)
+        .filter(id=schedule, namespace=settings.WORKFLOW_NAMESPACE)  # beats of all namespaces tick all rows
         .first()
     )
 
