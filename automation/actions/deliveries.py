@@ -135,9 +135,14 @@ def mark_deferred(row: NotificationLog, until: datetime, reason: str) -> None:
 
 def withdraw(invocation: Invocation, reason: str) -> None:
     """What this step has not sent is not sent any more."""
+    withdraw_step(invocation.execution_id, invocation.step_seq, reason)
+
+
+def withdraw_step(execution_id: UUID, step_seq: int, reason: str) -> None:
+    """The same for a step that nobody runs."""
     NotificationLog.objects.filter(
-        execution_id=invocation.execution_id,
-        step_seq=invocation.step_seq,
+        execution_id=execution_id,
+        step_seq=step_seq,
         status__in=(NotificationStatus.PENDING, NotificationStatus.FAILED),
         sent_at__isnull=True,
     ).update(status=NotificationStatus.SUPPRESSED, error=reason[:MAX_ERROR], deferred_until=None)

@@ -59,6 +59,8 @@ class Invocation:
     workflow_is_active: bool = True
     planned_for: datetime | None = None
     """When this action was to run, by the plan; None where the execution had no planned time."""
+    event_types: frozenset[str] = frozenset()
+    """The ids of the event types that the workflow's version is for; empty: all."""
 
     def no_longer_meant(self) -> str:
         """Why this action must not run any more, or the empty string.
@@ -66,11 +68,15 @@ class Invocation:
         A cancelled or rescheduled-away meeting gets nothing but what its cancelling or rescheduling triggered, and a
         meeting that was cancelled after it had been rescheduled gets no word of the rescheduling either. What was
         planned around a meeting's old time is not sent for its new time: that has an execution of its own. A workflow
-        that was switched off does nothing more of what a trigger began; a run by hand, which has no booking sequence,
-        may be of a draft. What was to come before a meeting does not come after its beginning.
+        that was switched off, or is not for the event type that the booking has now, does nothing more of what a
+        trigger began; a run by hand, which has no booking sequence, may be of a draft. What was to come before a
+        meeting does not come after its beginning.
         """
-        if not self.workflow_is_active and self.booking_sequence is not None:
+        by_trigger = self.booking_sequence is not None
+        if by_trigger and not self.workflow_is_active:
             return "The workflow has been switched off since this was planned."
+        if by_trigger and self.event_types and str(self.booking.event_type_id) not in self.event_types:
+            return "The booking has been given another event type since this was planned; the workflow is not for it."
         status = self.booking.status
         if status == BookingStatus.CANCELLED and self.trigger != Trigger.BOOKING_CANCELLED:
             return "The booking has been cancelled since this was planned."
@@ -132,7 +138,17 @@ def load(action_id: str, info: ActivityInfo) -> Invocation:
         now=now,
         workflow_is_active=execution.workflow is not None and execution.workflow.is_active,
         planned_for=execution.scheduled_for and execution.scheduled_for + _offset(version, action),
+        event_types=version.event_types,
     )
+
+
+def planned_for(execution: WorkflowExecution, action_id: str) -> datetime | None:
+    """When an action of this execution was to run, by the plan; None where the execution had no planned time."""
+    if execution.version_id is None or execution.scheduled_for is None:
+        return None
+    version = _version(execution.version_id)
+    action = version.actions.get(action_id)
+    return execution.scheduled_for + _offset(version, action) if action is not None else None
 
 
 def _offset(version: _Version, action: ActionConfig) -> timedelta:
@@ -187,6 +203,7 @@ def context_of(booking: Booking, now: datetime) -> dict[str, Any]:
 class _Version:
     name: str
     actions: Mapping[str, ActionConfig]
+    event_types: frozenset[str]
 
 
 @lru_cache(maxsize=256)
@@ -194,7 +211,8 @@ def _version(version_id: UUID) -> _Version:
     """A version never changes, so a process reads it once."""
     snapshot = WorkflowVersion.objects.values_list("snapshot", flat=True).get(id=version_id)
     actions = [ActionConfig.from_mapping(data) for data in snapshot.get("actions", [])]
-    return _Version(str(snapshot.get("name", "")), {action.id: action for action in actions})
+    event_types = frozenset(str(id_) for id_ in snapshot.get("event_types", ()))
+    return _Version(str(snapshot.get("name", "")), {action.id: action for action in actions}, event_types)
 
 
 def _missing(message: str) -> ApplicationError:

@@ -1,23 +1,22 @@
-"""A booking's messages, past and planned, beside its changes; and what a person can do about those that are planned.
+"""A booking's messages, past and planned, beside its changes, and what can be done about them (`services.planned`).
 
-Planned are executions that have not begun. Each can be skipped, run at once, or moved; a time that a person has set
-stays until the meeting itself is moved. Of an execution that has begun, the actions that still wait are shown.
+Planned are executions that have not begun, with all of their actions; and of one that has begun, the actions whose turn
+has come and that wait for their time: a delay, quiet hours, another attempt.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db.models import QuerySet
 
 from automation import clock
 from automation.actions.invocation import context_of
-from automation.durable import control
-from automation.errors import Conflict, InvalidInput, NotFound, WeirError
+from automation.errors import WeirError
 from automation.models import (
     Booking,
     BookingAuditLog,
@@ -25,7 +24,6 @@ from automation.models import (
     ExecutionStep,
     NotificationLog,
     StepStatus,
-    Trigger,
     WorkflowExecution,
 )
 from automation.rules import plan
@@ -34,14 +32,14 @@ from automation.services import outcomes, trials
 CONTROLS = ("skip", "send_now", "move")
 MAX_ENTRIES = 500
 """The newest of each kind."""
-FARTHEST = dt.timedelta(days=5 * 366)
 
 
 @dataclass
 class Entry:
     """One line. `kind`: change (of the booking), message (sent, or tried), not_sent (an execution that was cancelled;
     `reason` says why) or planned. `status`: of a message its own, of what is planned what it would come to as things
-    are (`trials.ActionTrial`). `controls`: what can be done about its execution, with all of its actions."""
+    are (`trials.ActionTrial`). `controls`: what can be done about its execution, with all of its actions; where that
+    `has_begun`, about this action."""
 
     kind: str
     at: dt.datetime
@@ -59,6 +57,7 @@ class Entry:
     actor: str = ""
     changes: dict[str, Any] = field(default_factory=dict)
     set_by_hand: bool = False
+    has_begun: bool = False
     controls: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -79,12 +78,7 @@ def timeline(booking: Booking) -> list[Entry]:
         .order_by("-id")[:MAX_ENTRIES]
     )
     messages = NotificationLog.objects.filter(execution__in=[row.pk for row in executions]).order_by("-id")
-    waiting = ExecutionStep.objects.filter(
-        execution__in=[row.pk for row in executions if row.status == ExecutionStatus.RUNNING],
-        kind__in=outcomes.ACTION_KINDS,
-        status=StepStatus.PENDING,
-        run_at__isnull=False,
-    )
+    waiting = waiting_steps([row.pk for row in executions if row.status == ExecutionStatus.RUNNING])
     context = context_of(booking, clock.now())
     by_id = {row.pk: row for row in executions}
     entries = [
@@ -97,86 +91,19 @@ def timeline(booking: Booking) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.at)
 
 
-def skip(booking: Booking, execution_id: UUID, *, by: str, reason: str = "") -> None:
-    """Have a planned execution not run. A meeting that is moved plans anew. Raises NotFound, and Conflict where it has
-    begun or ended."""
-    with transaction.atomic():
-        execution = _locked(booking, execution_id)
-        text = f"Skipped by {by}." + (f" {reason}" if reason else "")
-        if not control.cancel_planned(WorkflowExecution.objects.filter(pk=execution.pk), text):
-            raise _begun(execution)
-        _audit(booking, execution, "message_skipped", by, {"reason": reason})
-
-
-def send_now(booking: Booking, execution_id: UUID, *, by: str) -> None:
-    """Have a planned execution run at once. Raises as `skip` does."""
-    _set_time(booking, execution_id, clock.now(), by, "message_sent_now")
-
-
-def move(booking: Booking, execution_id: UUID, at: dt.datetime, *, by: str) -> None:
-    """Have a planned execution run at another time, which stays until the meeting is moved. Raises as `skip` does, and
-    InvalidInput for a time that has passed, or one after the meeting's start for what runs before it."""
-    now = clock.now()
-    problem = ""
-    if at <= now:
-        problem = f"{at.isoformat()} has passed; send-now runs it at once."
-    elif at > now + FARTHEST:
-        problem = f"{at.isoformat()} lies more than five years ahead."
-    if problem:
-        raise InvalidInput("It cannot be moved there.", {"at": [problem]})
-    _set_time(booking, execution_id, at, by, "message_moved")
+def waiting_steps(executions: Sequence[UUID]) -> QuerySet[ExecutionStep]:
+    """The actions of executions that have begun, whose turn has come and that wait for their time."""
+    return ExecutionStep.objects.filter(
+        execution__in=executions,
+        kind__in=outcomes.ACTION_KINDS,
+        status=StepStatus.PENDING,
+        run_at__isnull=False,
+        due__isnull=False,
+    ).order_by("run_at", "seq")
 
 
 def is_planned(execution: WorkflowExecution) -> bool:
     return execution.status == ExecutionStatus.PENDING and execution.started_at is None
-
-
-def _set_time(booking: Booking, execution_id: UUID, at: dt.datetime, by: str, action: str) -> None:
-    with transaction.atomic():
-        execution = _locked(booking, execution_id)
-        meeting = Booking.objects.get(pk=booking.pk)  # as it is under the lock: it may have been moved meanwhile
-        if execution.trigger == Trigger.BEFORE_MEETING and at >= meeting.start_time:
-            start = meeting.start_time.isoformat()
-            raise InvalidInput("It cannot run then.", {"at": [f"It runs before the meeting, which starts at {start}."]})
-        if execution.booking_sequence is None:
-            raise Conflict("It was started by hand, and runs as soon as there is a worker.")
-        before = execution.scheduled_for
-        WorkflowExecution.objects.filter(pk=execution.pk).update(fixed_sequence=execution.booking_sequence)
-        if not control.move_planned([(execution.pk, at, execution.booking_sequence)]):
-            raise _begun(execution)
-        times = {"from": before.isoformat() if before else None, "to": at.isoformat()}
-        _audit(booking, execution, action, by, times)
-
-
-def _locked(booking: Booking, execution_id: UUID) -> WorkflowExecution:
-    """The planned execution, under its booking's lock and its own, in the order in which planning takes them."""
-    Booking.objects.select_for_update().get(pk=booking.pk)
-    execution = (
-        WorkflowExecution.objects.filter(pk=execution_id, booking=booking, workflow__isnull=False)
-        .select_for_update(of=("self",))
-        .select_related("workflow")
-        .first()
-    )
-    if execution is None:
-        raise NotFound(f"There is no execution {execution_id} of this booking.")
-    if not is_planned(execution):
-        raise _begun(execution)
-    return execution
-
-
-def _begun(execution: WorkflowExecution) -> Conflict:
-    return Conflict(f"It has begun or ended meanwhile: execution {execution.pk} is {execution.status}.")
-
-
-def _audit(booking: Booking, execution: WorkflowExecution, action: str, by: str, values: Mapping[str, Any]) -> None:
-    workflow = execution.workflow.name if execution.workflow is not None else ""
-    BookingAuditLog.objects.create(
-        booking=booking,
-        action=action,
-        actor=by[:254],
-        execution=execution,
-        new_values={"workflow": workflow, **values},
-    )
 
 
 def _change(row: BookingAuditLog) -> Entry:
@@ -235,7 +162,8 @@ def _still_waiting(
         actions = {str(action["id"]): action for action in snapshot.get("actions", ())}
         action = actions.get(outcomes.action_id_of(step))
         if action is not None and step.run_at is not None:
-            yield _of_action(step.run_at, action, row, context, [], False)
+            controls = CONTROLS if row.paused_at is None else ()
+            yield replace(_of_action(step.run_at, action, row, context, controls, False), has_begun=True)
 
 
 def _of_action(

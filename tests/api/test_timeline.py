@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from automation import clock
 from automation.durable import payloads
+from automation.durable.testing import WorkflowEnvironment
 from automation.models import (
     Booking,
     BookingAuditLog,
@@ -19,6 +23,7 @@ from automation.models import (
     EventType,
     ExecutionStep,
     NotificationLog,
+    NotificationPreference,
     NotificationStatus,
     User,
     Workflow,
@@ -117,10 +122,14 @@ def test_it_shows_actions_that_wait_in_an_execution_that_has_begun(
     at = clock.now() + dt.timedelta(hours=1)
     ExecutionStep.objects.create(
         execution=planned, seq=1, kind="activity", name="execute_email_action", status="pending", run_at=at,
-        input=payloads.encode([{"action_id": action["id"]}]),
+        due=at, input=payloads.encode([{"action_id": action["id"]}]),
     )  # fmt: skip
     (entry,) = entries(api, planned.booking, "planned")
-    assert (moment(entry["at"]), entry["action"], entry["controls"]) == (at, "Mail", [])
+    assert (moment(entry["at"]), entry["action"], entry["has_begun"]) == (at, "Mail", True)
+    assert (entry["action_id"], entry["controls"]) == (action["id"], ["skip", "send_now", "move"])
+    WorkflowExecution.objects.update(paused_at=clock.now())
+    (entry,) = entries(api, planned.booking, "planned")
+    assert entry["controls"] == [], "it is to be resumed first"
 
 
 # --- What can be done -------------------------------------------------------------------------------------------------
@@ -247,6 +256,136 @@ def test_what_has_begun_is_left(api: APIClient, planned: WorkflowExecution, cont
     problem_of(api.post(url(planned, control), {"at": at}), 409, "conflict")
     planned.refresh_from_db()
     assert planned.status == "running"
+
+
+# --- In an execution that has begun -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def env(settings: Any) -> Iterator[WorkflowEnvironment]:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    with WorkflowEnvironment.start_time_skipping() as one:
+        yield one
+
+
+class Begun:
+    """A booking whose first mail has gone out, whose second and third wait for two hours, and whose last follows."""
+
+    def __init__(self, api: APIClient, env: WorkflowEnvironment, owner: User, event_type: EventType) -> None:
+        later = {"order": 2, "delay_minutes": 120}
+        actions = [
+            {**MAIL, "name": "First", "subject": "First", "order": 1},
+            {**MAIL, "name": "Second", "subject": "Second", **later},
+            {**MAIL, "name": "Third", "subject": "Third", **later},
+            {**MAIL, "name": "Last", "subject": "Last", "order": 3},
+        ]
+        self.api, self.env = api, env
+        self.workflow = make(owner, *actions, trigger="booking_created", delay_minutes=0)
+        self.booking = booking_of(event_type)
+        process()
+        env.settle()
+        self.row = WorkflowExecution.objects.get()
+
+    def subjects(self) -> list[str]:
+        return [letter.subject for letter in mail.outbox]
+
+    def waiting(self) -> dict[str, dict[str, Any]]:
+        return {entry["action"]: entry for entry in entries(self.api, self.booking, "planned")}
+
+    def ask(self, control: str, name: str = "", **body: Any) -> Any:
+        if name:
+            body["action_id"] = self.waiting()[name]["action_id"]
+        return self.api.post(url(self.row, control), body)
+
+
+@pytest.fixture
+def begun(api: APIClient, env: WorkflowEnvironment, owner: User, event_type: EventType) -> Begun:
+    return Begun(api, env, owner, event_type)
+
+
+def test_one_action_that_waits_is_sent_now(begun: Begun) -> None:
+    assert begun.subjects() == ["First"]
+    assert set(begun.waiting()) == {"Second", "Third"}
+    assert begun.ask("send-now", "Third").status_code == 200
+    begun.env.settle()
+    assert begun.subjects() == ["First", "Third"]
+    begun.env.skip(dt.timedelta(hours=3))
+    assert begun.subjects() == ["First", "Third", "Second", "Last"]
+    entry = BookingAuditLog.objects.get(action="message_sent_now")
+    assert (entry.actor, entry.new_values["action"]) == ("ada@example.com", "Third")
+
+
+def test_all_that_wait_are_skipped_and_what_follows_goes_on(begun: Begun) -> None:
+    response = begun.ask("skip", reason="I have called them.")
+    assert response.status_code == 200, response.content
+    assert begun.waiting() == {}
+    begun.env.settle()
+    assert begun.subjects() == ["First", "Last"]
+    found = begun.api.get(f"/api/v1/executions/{begun.row.pk}/").json()
+    assert found["status"] == "completed"
+    second = next(one for one in found["execution_log"] if one["action"] == "Second")
+    assert second["status"] == "skipped"
+    assert BookingAuditLog.objects.filter(action="message_skipped", execution=begun.row).count() == 2
+    explained = begun.api.get(f"/api/v1/bookings/{begun.booking.pk}/explain/").json()
+    assert "Skipped by ada@example.com. I have called them." in json.dumps(explained)
+
+
+def test_one_is_moved_and_comes_then(begun: Begun) -> None:
+    at = clock.now() + dt.timedelta(hours=10)
+    assert begun.ask("move", "Second", at=at.isoformat()).status_code == 200
+    assert moment(begun.waiting()["Second"]["at"]) == at
+    begun.env.skip(dt.timedelta(hours=9))
+    assert begun.subjects() == ["First", "Third"]
+    begun.env.skip(dt.timedelta(hours=2))
+    assert begun.subjects() == ["First", "Third", "Second", "Last"]
+
+
+def test_quiet_hours_hold_for_what_is_sent_now(begun: Begun, owner: User) -> None:
+    start = clock.now() - dt.timedelta(hours=1)
+    NotificationPreference.objects.create(
+        organizer=owner, recipient="jose@enterprise.com", timezone="UTC",
+        quiet_from=start.time(), quiet_until=(start + dt.timedelta(hours=5)).time(),
+    )  # fmt: skip
+    begun.ask("send-now", "Second")
+    begun.env.settle()
+    assert begun.subjects() == ["First"]
+    begun.ask("skip", "Second")
+    assert NotificationLog.objects.get(subject="Second").status == NotificationStatus.SUPPRESSED
+
+
+def test_what_has_run_cannot_be_taken_back(begun: Begun) -> None:
+    second = begun.waiting()["Second"]["action_id"]
+    begun.env.skip(dt.timedelta(hours=3))
+    for control in ("skip", "send-now", "move"):
+        at = (clock.now() + dt.timedelta(hours=1)).isoformat()
+        for body in ({}, {"action_id": second}):
+            error = problem_of(begun.api.post(url(begun.row, control), {**body, "at": at}), 409, "conflict")
+            assert "runs, or has ended" in error["message"]
+
+
+def test_before_a_meeting_it_moves_to_no_time_after_its_start(
+    api: APIClient, env: WorkflowEnvironment, owner: User, event_type: EventType
+) -> None:
+    make(owner, {**MAIL, "name": "First"}, {**MAIL, "name": "Second", "order": 2, "delay_minutes": 30})
+    booking = booking_of(event_type)
+    process()
+    env.skip_to(booking.start_time - dt.timedelta(minutes=50))
+    row = WorkflowExecution.objects.get()
+    late = (booking.start_time + dt.timedelta(minutes=1)).isoformat()
+    error = problem_of(api.post(url(row, "move"), {"at": late}), 400, "invalid")
+    assert "before the meeting" in error["fields"]["at"][0]
+    assert api.post(url(row, "move"), {"at": booking.start_time.isoformat()}).status_code == 400
+    soon = (booking.start_time - dt.timedelta(minutes=5)).isoformat()
+    assert api.post(url(row, "move"), {"at": soon}).status_code == 200
+
+
+def test_one_action_of_what_has_not_begun_is_not_moved_alone(api: APIClient, planned: WorkflowExecution) -> None:
+    assert planned.version is not None
+    action = planned.version.snapshot["actions"][0]["id"]
+    for control in ("skip", "send-now", "move"):
+        body = {"action_id": action, "at": (clock.now() + dt.timedelta(hours=1)).isoformat()}
+        error = problem_of(api.post(url(planned, control), body), 400, "invalid")
+        assert "has not begun" in error["fields"]["action_id"][0]
 
 
 # --- Whose ------------------------------------------------------------------------------------------------------------

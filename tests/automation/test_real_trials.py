@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from automation.models import BookingStatus, BulkTest, BulkTestResult, Trigger, Workflow, WorkflowExecution
-from automation.services import bulk_tests, timeline, trials, workflows
+from automation.services import bulk_tests, planned, trials, workflows
 from tests.automation.factories import NOW, make_booking, make_event_type, make_organizer
 from tests.support.mail import SmtpServer
 from tests.support.waiting import wait_until
@@ -54,6 +54,6 @@ def test_a_live_test_and_a_planned_message_go_out_when_they_are_told_to(
     reminder = make(Trigger.BEFORE_MEETING, "Reminder", delay_minutes=60)
     rows = WorkflowExecution.objects.filter(workflow=reminder)
     wait_until(lambda: rows.filter(status="pending").exists(), 40, lambda: str(rows.values("status", "error_message")))
-    timeline.send_now(booking, rows.get().pk, by=olga.email)
+    planned.send_now(booking, rows.get().pk, by=olga.email)
     _, theirs = smtp_server.wait_for(2, timeout=40)
     assert (theirs.recipients, theirs.subject) == (("ina@example.com",), "Discovery Call")

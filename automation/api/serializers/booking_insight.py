@@ -27,6 +27,7 @@ class EntrySerializer(serializers.Serializer[Any]):
     actor = serializers.CharField()
     changes = serializers.DictField()
     set_by_hand = serializers.BooleanField(help_text="A person has set its time.")
+    has_begun = serializers.BooleanField(help_text="The controls are about this action alone, named by `action_id`.")
     controls = serializers.ListField(child=serializers.ChoiceField(choices=["skip", "send_now", "move"]))
 
 
@@ -38,11 +39,20 @@ class TimelineSerializer(serializers.Serializer[Any]):
     entries = EntrySerializer(many=True)
 
 
-class SkipSerializer(serializers.Serializer[Any]):
+class SendNowSerializer(serializers.Serializer[Any]):
+    action_id = serializers.UUIDField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Of an execution that has begun: this action alone. Else all that wait.",
+    )
+
+
+class SkipSerializer(SendNowSerializer):
     reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=500)
 
 
-class MoveSerializer(serializers.Serializer[Any]):
+class MoveSerializer(SendNowSerializer):
     at = MomentField()
 
 

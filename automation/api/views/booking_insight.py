@@ -14,12 +14,13 @@ from automation import clock
 from automation.api.serializers.booking_insight import (
     ExplanationSerializer,
     MoveSerializer,
+    SendNowSerializer,
     SkipSerializer,
     TimelineSerializer,
 )
 from automation.api.views.base import OwnedView, caller
 from automation.models import Booking
-from automation.services import explain, timeline
+from automation.services import explain, planned, timeline
 
 MOVE_EXAMPLE = OpenApiExample("Tomorrow morning", {"at": "2027-03-29T09:00:00+02:00"}, request_only=True)
 SKIP_EXAMPLE = OpenApiExample("With a word", {"reason": "I have called them"}, request_only=True)
@@ -47,6 +48,7 @@ TIMELINE_EXAMPLE = OpenApiExample(
                 "actor": "",
                 "changes": {},
                 "set_by_hand": False,
+                "has_begun": False,
                 "controls": ["skip", "send_now", "move"],
             }
         ],
@@ -119,7 +121,7 @@ class TimelineView(OneBookingView):
 
 @extend_schema(tags=["bookings"])
 class SkipView(OneBookingView):
-    """A planned execution is not to run."""
+    """A planned execution is not to run, or an action that waits in one that has begun."""
 
     @extend_schema(
         operation_id="bookings_timeline_skip",
@@ -129,33 +131,37 @@ class SkipView(OneBookingView):
         examples=[SKIP_EXAMPLE],
     )
     def post(self, request: Request, *args: Any, execution_id: UUID, **kwargs: Any) -> Response:
-        """All of the execution's actions. When the meeting is moved, it is planned anew."""
+        """All of the execution's actions; when the meeting is moved, it is planned anew. Of an execution that has
+        begun, those of its actions that wait for their time, or the one that is named; what follows them goes on. 409
+        where nothing waits any more."""
         booking = self.get_object()
-        reason = self.read(SkipSerializer)["reason"]
-        timeline.skip(booking, execution_id, by=caller(request).email, reason=reason)
+        given = self.read(SkipSerializer)
+        planned.skip(booking, execution_id, by=caller(request).email, **given)
         return self.told(booking)
 
 
 @extend_schema(tags=["bookings"])
 class SendNowView(OneBookingView):
-    """A planned execution is to run at once."""
+    """A planned execution is to run at once, or an action that waits in one that has begun."""
 
     @extend_schema(
         operation_id="bookings_timeline_send_now",
         summary="Send now what is planned",
-        request=None,
+        request=SendNowSerializer,
         responses=TimelineSerializer,
     )
     def post(self, request: Request, *args: Any, execution_id: UUID, **kwargs: Any) -> Response:
-        """Its conditions are asked then, as ever."""
+        """Its conditions are asked then, as ever; so are quiet hours, and whether its receiver answers. 409 where
+        nothing waits any more."""
         booking = self.get_object()
-        timeline.send_now(booking, execution_id, by=caller(request).email)
+        given = self.read(SendNowSerializer)
+        planned.send_now(booking, execution_id, by=caller(request).email, **given)
         return self.told(booking)
 
 
 @extend_schema(tags=["bookings"])
 class MoveView(OneBookingView):
-    """A planned execution is to run at another time."""
+    """A planned execution is to run at another time, or an action that waits in one that has begun."""
 
     @extend_schema(
         operation_id="bookings_timeline_move",
@@ -165,10 +171,11 @@ class MoveView(OneBookingView):
         examples=[MOVE_EXAMPLE],
     )
     def post(self, request: Request, *args: Any, execution_id: UUID, **kwargs: Any) -> Response:
-        """Whatever is edited in the workflow, the time stays; when the meeting is moved, it is planned anew."""
+        """Whatever is edited in the workflow, the time stays; when the meeting is moved, it is planned anew. 409 where
+        nothing waits any more."""
         booking = self.get_object()
-        at = self.read(MoveSerializer)["at"]
-        timeline.move(booking, execution_id, at, by=caller(request).email)
+        given = self.read(MoveSerializer)
+        planned.move(booking, execution_id, by=caller(request).email, **given)
         return self.told(booking)
 
 
