@@ -7,7 +7,13 @@ be imported from here as well; the rest is the engine's inside.
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import TYPE_CHECKING, Any
+
+import django
+from django.apps import apps
+from django.conf import settings
 
 if TYPE_CHECKING:
     from automation.durable.base import (
@@ -44,6 +50,17 @@ if TYPE_CHECKING:
         transactional_activity as transactional_activity,
     )
 
+
+def _set_up() -> None:
+    """In a script that imports this before anything of Django's, as a ported program does: what manage.py would."""
+    if apps.ready or apps.loading:
+        return
+    name = os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+    if settings.configured or name not in sys.modules:  # else the settings are just being read, and come from there
+        django.setup()
+
+
+_set_up()
 
 _OFFERED = frozenset({
     "INTEGRATION_RETRY_POLICY", "NO_RETRY_POLICY", "PAYMENT_RETRY_POLICY", "STANDARD_RETRY_POLICY", "BaseWorkflow",

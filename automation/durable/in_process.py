@@ -10,13 +10,15 @@ while those are busy: activities that wait for a signal, or for a cancellation, 
 
 from __future__ import annotations
 
+import datetime as dt
+import itertools
 import logging
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, connections
@@ -37,6 +39,8 @@ each has a connection to the database."""
 
 PATIENCE = 10.0
 """So many seconds after activities have been asked to stop, those that have not are left to themselves."""
+
+Found = TypeVar("Found")
 
 _VISIT_LIMIT = DEFAULT_START_TO_CLOSE + canvas.TIME_LIMIT_MARGIN
 
@@ -225,16 +229,26 @@ class Carrier:
         """Advance executions. `hard_limit`: seconds that a step may take which is carried on the way."""
         now = clock.now()
         done = self._asked_for(hard_limit)
-        for id_, epoch, queue in readiness.executions(self._queues, now):
+        for id_, epoch, queue in self._wanted(readiness.executions, now):
             self._visit(queue, hard_limit).executions([(id_, epoch)])
             done = True
-        for id_, seq, queue in readiness.timers(self._queues, now):
+        for id_, seq, queue in self._wanted(readiness.timers, now):
             self._visit(queue, hard_limit).fire([(id_, seq)])
             done = True
-        for id_, canvas_id, queue in readiness.outcomes(self._queues, now):
+        for id_, canvas_id, queue in self._wanted(readiness.outcomes, now):
             self._go_on(queue, id_, canvas_id, hard_limit)
             done = True
         return done
+
+    def _steps(self) -> bool:
+        ready = self._wanted(readiness.steps, clock.now())
+        # One that is not run is somebody else's already.
+        return sum(not self._visit(queue).link(id_, [seq]) for id_, seq, queue in ready) > 0
+
+    def _wanted(self, look: Callable[[Collection[str], dt.datetime], list[Found]], now: dt.datetime) -> Iterator[Found]:
+        """What there is to do, until it is time to stop: what has just been put back is the next worker's."""
+        if not self._stopping.is_set():
+            yield from itertools.takewhile(lambda _: not self._stopping.is_set(), look(self._queues, now))
 
     def _asked_for(self, hard_limit: float) -> bool:
         """What this process has published."""
@@ -257,11 +271,6 @@ class Carrier:
             visit.executions([(execution, None)])
         else:
             visit.join(execution, canvas_id)
-
-    def _steps(self) -> bool:
-        ready = readiness.steps(self._queues, clock.now())
-        # One that is not run is somebody else's already.
-        return sum(not self._visit(queue).link(id_, [seq]) for id_, seq, queue in ready) > 0
 
     def _visit(self, queue: str, hard_limit: float = _VISIT_LIMIT) -> Visit:
         visit = self._visits[threading.get_ident()] = limits.visit(queue, hard_limit)
