@@ -169,7 +169,9 @@ class Booking(models.Model):
         """What the row will say: this instance's values where they are written, else the row's own."""
         values: dict[str, Any] = {}
         for name in WATCHED:
-            written = name in self.__dict__ and (fields is None or name in fields)
+            written = name in self.__dict__ and (
+                fields is None or not fields.isdisjoint((name, name.removesuffix("_id")))
+            )
             if before is not None and not written:
                 values[name] = getattr(before, name)
             else:

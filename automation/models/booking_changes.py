@@ -24,8 +24,11 @@ from automation.models.booking_event import PLAN_CHANGED, BookingEvent, Trigger
 if TYPE_CHECKING:
     from automation.models.booking import Booking
 
-WATCHED = ("status", "start_time", "end_time")
+WATCHED = ("status", "start_time", "end_time", "event_type_id", "organizer_id")
 """The fields whose changes are events."""
+
+_WRITTEN = frozenset({*WATCHED, "event_type", "organizer"})
+"""The names under which they are written."""
 
 booking_events_recorded = Signal()
 """Sent inside the transaction that recorded events, with `ids` (list of UUID) and `using` (the database's alias)."""
@@ -45,6 +48,8 @@ class BookingState:
     status: str
     start_time: dt.datetime
     end_time: dt.datetime
+    event_type_id: UUID | None = None
+    organizer_id: int | None = None
     sequence: int = 0
 
 
@@ -61,7 +66,8 @@ def change_of(before: BookingState | None, after: BookingState, *, replaces: boo
     """The one event of a change. `replaces`: the booking was made in place of another (`rescheduled_from`).
 
     A booking that is confirmed again takes place anew, so its sequence grows as if its time had changed. Other times
-    of a booking that is over are a correction and tell nobody, but move what is planned after the meeting.
+    of a booking that is over are a correction and tell nobody, but move what is planned after the meeting. Another
+    event type or organizer tells nobody either, but other workflows are for the meeting now.
     """
     if before is None:
         return Change(after.sequence, Trigger.BOOKING_RESCHEDULED if replaces else Trigger.BOOKING_CREATED)
@@ -79,6 +85,8 @@ def change_of(before: BookingState | None, after: BookingState, *, replaces: boo
         return Change(sequence, PLAN_CHANGED, "Confirmed again.")
     if moved:
         return Change(sequence, PLAN_CHANGED, f"The times of a booking that is {after.status} were corrected.")
+    if (before.event_type_id, before.organizer_id) != (after.event_type_id, after.organizer_id):
+        return Change(sequence, PLAN_CHANGED, "It is for another event type or organizer now.")
     return Change(sequence)
 
 
@@ -135,7 +143,7 @@ class BookingQuerySet(models.QuerySet["Booking"]):
     """Bulk writes that record their events; `bulk_update`, `get_or_create` and their like come through here too."""
 
     def update(self, **kwargs: Any) -> int:
-        if kwargs.keys().isdisjoint(WATCHED):
+        if kwargs.keys().isdisjoint(_WRITTEN):
             return super().update(**kwargs)
         self._for_write = True
         manager = self.model._base_manager

@@ -35,6 +35,7 @@ _OVER: dict[str, str] = {
 SWITCHED_OFF = NOT_PLANNED + "the workflow was switched off."
 TRIGGER_CHANGED = NOT_PLANNED + "the workflow no longer has this trigger."
 OTHER_EVENT_TYPE = NOT_PLANNED + "the workflow is not for this event type."
+OTHER_ORGANIZER = NOT_PLANNED + "the booking is another organizer's now."
 MOVED = NOT_PLANNED + "another execution stands for the meeting's new time."
 
 
@@ -61,7 +62,7 @@ class Plan:
 @dataclass(frozen=True)
 class Existing:
     """An execution of the workflow for the booking, by a meeting trigger. `began`: its first advance has begun.
-    `fixed`: a person has set its time, for this sequence of the booking."""
+    `fixed`: a person has set its time, for this sequence of the booking. `organizer_id`: whose booking it was."""
 
     id: UUID
     trigger: str
@@ -71,6 +72,7 @@ class Existing:
     began: bool
     reason: str = ""
     fixed: bool = False
+    organizer_id: int | None = None
 
     @property
     def waits(self) -> bool:

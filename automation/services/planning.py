@@ -22,6 +22,7 @@ from automation.services.meeting_plan import (
     MEETING_TRIGGERS,
     NOT_PLANNED,
     OTHER_EVENT_TYPE,
+    OTHER_ORGANIZER,
     SWITCHED_OFF,
     Act,
     Decision,
@@ -34,7 +35,7 @@ from automation.workflows import DEFINITION
 
 _COLUMNS = (
     *("id", "trigger", "booking_sequence", "status", "scheduled_for", "started_at", "error_message"),
-    "fixed_sequence",
+    *("fixed_sequence", "organizer_id"),
 )
 
 
@@ -123,11 +124,11 @@ def existing_of(
     if only is not None:
         rows = rows.filter(workflow_id__in=only)
     found: dict[tuple[UUID, UUID], list[Existing]] = defaultdict(list)
-    for booking_id, workflow_id, id_, trigger, sequence, status, at, started, reason, fixed in rows.values_list(
+    for booking_id, workflow_id, id_, trigger, sequence, status, at, started, reason, fixed, whose in rows.values_list(
         "booking_id", "workflow_id", *_COLUMNS
     ):
         found[booking_id, workflow_id].append(
-            Existing(id_, trigger, sequence, status, at, started is not None, reason, fixed == sequence)
+            Existing(id_, trigger, sequence, status, at, started is not None, reason, fixed == sequence, whose)
         )
     return found
 
@@ -150,6 +151,8 @@ def _pairs(
 
 def _decide(pair: _Pair, now: dt.datetime) -> list[Decision]:
     plan, meeting = plan_of(pair.definition, pair.booking), meeting_of(pair.booking)
+    if pair.definition is None and any(one.organizer_id != pair.booking.organizer_id for one in pair.existing):
+        plan = Plan("", 0, "", OTHER_ORGANIZER)
     try:
         return decide(plan, meeting, pair.existing, now)
     except WeirError as error:  # a delay that leaves the calendar

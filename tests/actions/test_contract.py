@@ -18,7 +18,7 @@ from automation.actions.report import Report
 from automation.durable.common import RetryPolicy
 from automation.durable.exceptions import ApplicationError
 from automation.durable.registry import activity_definition
-from automation.models import BookingAuditLog, NotificationLog, WorkflowExecution
+from automation.models import BookingAuditLog, NotificationLog, WorkflowExecution, WorkflowVersion
 from automation.rules.fields import sample_context
 from tests.actions.conftest import Change, Stage
 
@@ -262,3 +262,16 @@ def test_an_execution_without_what_actions_need_says_so(missing: str, stage: Sta
     with pytest.raises(ApplicationError, match=missing) as caught:
         invocation_of(execution)
     assert caught.value.non_retryable
+
+
+@pytest.mark.parametrize(("own", "status"), [(True, "success"), (False, "skipped")])
+def test_a_booking_of_another_event_type_gets_nothing_of_a_workflow_that_is_not_for_it(
+    own: bool, status: str, stage: Stage, mailoutbox: list[Any]
+) -> None:
+    execution = stage.execution(action_type="send_email", message="Hello")
+    assert execution.version is not None
+    event_type = str(stage.booking.event_type_id) if own else "0197f3c2-6d1e-7c44-9a51-2f0c8e6b7a10"
+    snapshot = {**execution.version.snapshot, "event_types": [event_type]}
+    WorkflowVersion.objects.filter(pk=execution.version_id).update(snapshot=snapshot)
+    assert stage.run(execution)["status"] == status
+    assert len(mailoutbox) == int(own)

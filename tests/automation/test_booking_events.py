@@ -16,7 +16,7 @@ from automation.models import (
     BookingStatus,
     Trigger,
 )
-from tests.automation.factories import NOW, make_booking, make_organizer
+from tests.automation.factories import NOW, make_booking, make_event_type, make_organizer
 
 pytestmark = pytest.mark.django_db
 
@@ -204,3 +204,38 @@ def test_it_says_who_caused_a_change() -> None:
         booking.save()
     event = BookingEvent.objects.latest("occurred_at")
     assert (event.source, event.depth, event.caused_by_id) == ("workflow", 3, None)
+
+
+@pytest.mark.parametrize("way", ["save", "update_fields", "attname", "queryset", "bulk_update", "another organizer"])
+def test_it_has_the_plan_looked_at_when_a_booking_is_for_something_else(way: str) -> None:
+    booking = make_booking()
+    other = make_event_type(name="Other")
+    if way == "queryset":
+        Booking.objects.update(event_type=other)
+    elif way == "another organizer":
+        booking.organizer = make_organizer("b@example.com")
+        booking.save()
+    else:
+        booking.event_type = other
+        if way == "save":
+            booking.save()
+        elif way == "bulk_update":
+            Booking.objects.bulk_update([booking], ["event_type"])
+        else:
+            booking.save(update_fields=["event_type" if way == "update_fields" else "event_type_id"])
+    assert triggers(booking) == [Trigger.BOOKING_CREATED, PLAN_CHANGED]
+    assert Booking.objects.get().sequence == 0
+    assert "another event type or organizer" in BookingEvent.objects.get(trigger=PLAN_CHANGED).note
+    Booking.objects.get().save()
+    assert len(triggers(booking)) == 2
+
+
+def test_a_stale_copy_keeps_the_event_type_of_the_row() -> None:
+    booking = make_booking()
+    stale = Booking.objects.select_related("event_type").get(pk=booking.pk)
+    booking.event_type = other = make_event_type(name="Other")
+    booking.save()
+    stale.invitee_name = "Somebody Else"
+    stale.save()
+    assert (stale.event_type, Booking.objects.get().event_type) == (other, other)
+    assert len(triggers(booking)) == 2
