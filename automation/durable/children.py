@@ -13,10 +13,12 @@ import datetime as dt
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from automation import clock
 from automation.durable import canvas, deliveries, failures, id_policies, payloads, run_options, starts
@@ -130,14 +132,18 @@ def close(parent: uuid.UUID) -> None:
     from automation.durable import control
 
     rows = WorkflowExecution.objects.filter(parent_id=parent, status__in=OPEN)
-    for id_, options in rows.order_by("id").values_list("id", "options"):
-        match run_options.parse(options).parent_close:
-            case "TERMINATE":
-                with deliveries.unless_ended():
-                    control.terminate(id_, PARENT_CLOSED)
-            case "REQUEST_CANCEL":
-                with deliveries.unless_ended():
-                    deliveries.cancel(id_, PARENT_CLOSED, f"{parent}:close")
+    told: set[uuid.UUID] = set()
+    # A child that has continued as new meanwhile is another row, which a second look finds.
+    while left := list(rows.exclude(id__in=told).order_by("id").values_list("id", "options")):
+        told.update(id_ for id_, _ in left)
+        for id_, options in left:
+            match run_options.parse(options).parent_close:
+                case "TERMINATE":
+                    with deliveries.unless_ended():
+                        control.terminate(id_, PARENT_CLOSED)
+                case "REQUEST_CANCEL":
+                    with deliveries.unless_ended():
+                        deliveries.cancel(id_, PARENT_CLOSED, f"{parent}:close")
 
 
 def see_to(parent: uuid.UUID, seq: int) -> bool:
@@ -150,7 +156,7 @@ def see_to(parent: uuid.UUID, seq: int) -> bool:
         return False
     if step.status != StepStatus.PENDING:
         return True
-    child = WorkflowExecution.objects.filter(parent_id=parent, parent_seq=seq).order_by("-created_at", "-id").first()
+    child = _runs(parent, seq).first()
     if child is not None and child.status not in OPEN:
         if child.completed_at is not None and child.completed_at < step.created_at:
             # Its parent is being retried: the step is younger than the end of the child.
@@ -160,10 +166,22 @@ def see_to(parent: uuid.UUID, seq: int) -> bool:
             return False
         return report(child)
     if child is not None and step.cancel_requested:
+        key = f"{parent}:{seq}:cancel"
         with deliveries.unless_ended():
-            deliveries.cancel(child.id, "the parent asked for it", f"{parent}:{seq}:cancel")
+            deliveries.reach(
+                partial(_latest, parent, seq), lambda run: deliveries.cancel(run.id, "the parent asked for it", key)
+            )
     waiting.filter(status=StepStatus.PENDING).update(due=None)
     return False
+
+
+def _runs(parent: uuid.UUID, seq: int) -> QuerySet[WorkflowExecution]:
+    """The runs of the child of a step, the latest first."""
+    return WorkflowExecution.objects.filter(parent_id=parent, parent_seq=seq).order_by("-created_at", "-id")
+
+
+def _latest(parent: uuid.UUID, seq: int) -> WorkflowExecution:
+    return _runs(parent, seq)[0]
 
 
 def answer(run: Run, decision: Decision) -> list[tuple[int, int]]:

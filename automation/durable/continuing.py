@@ -1,7 +1,7 @@
 """Runs that follow on one another under one workflow id: continue-as-new, the retry of an execution, and cron.
 
 The next run is inserted in the transaction that ends the one before, so that there is neither none nor two. What has
-arrived for the old run and was not read by its code keeps it from ending; so nothing is left behind in it.
+arrived for a run that continues as new and was not told to its code moves to the next run; nothing is left behind.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from automation.durable import failures, retry, run_options, starts
+from automation.durable import failures, inbox, retry, run_options, starts
 from automation.durable.common import RetryPolicy
 from automation.models import ExecutionStatus, WorkflowExecution
 from automation.models.ids import uuid7
@@ -54,8 +54,11 @@ def go_on(execution: uuid.UUID, asked: Continuation | None, now: dt.datetime) ->
     """Write the run that follows on one that has ended in this transaction, if one does."""
     row = WorkflowExecution.objects.get(id=execution)
     following = _following(row, asked, now)
-    if following is not None:
-        starts.insert([following], now)
+    if following is None:
+        return
+    [inserted] = starts.insert([following], now)
+    if row.status == ExecutionStatus.CONTINUED and row.inbox_seq:
+        inbox.hand_on(row.id, inserted)
 
 
 def goes_on(row: WorkflowExecution) -> bool:

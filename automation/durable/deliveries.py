@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from django.conf import settings
 from django.db import transaction
@@ -23,6 +24,8 @@ from automation.models import (
     WorkflowExecution,
 )
 
+T = TypeVar("T")
+
 
 def find(workflow_id: str, run_id: str = "") -> WorkflowExecution | None:
     """The execution that a message to this workflow id reaches: the open run, else the newest; or that very run."""
@@ -35,6 +38,20 @@ def find(workflow_id: str, run_id: str = "") -> WorkflowExecution | None:
     if found is None and as_id is not None:
         found = rows.filter(id=as_id).first()
     return found
+
+
+def reach(find: Callable[[], WorkflowExecution], send: Callable[[WorkflowExecution], T]) -> tuple[WorkflowExecution, T]:
+    """Send a message to the run that `find` finds, and to the next one where that has continued as new just then;
+    returns the run that took it, and what `send` returned. Raises what they raise, Conflict where none takes it."""
+    row = find()
+    while True:
+        try:
+            return row, send(row)
+        except Conflict:
+            following = find()
+            if following.id == row.id:
+                raise
+            row = following
 
 
 def signal(execution: uuid.UUID, name: str, text: str, key: str) -> None:

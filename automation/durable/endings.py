@@ -39,6 +39,11 @@ def ending_of(
     raise Parked(f"the workflow's code raised {error!r}") from error
 
 
+def continues_as_new(task: asyncio.Task[Any] | None) -> bool:
+    """Whether a main task has ended by asking for the next run."""
+    return task is not None and task.done() and isinstance(_error_of(task), ContinueAsNewError)
+
+
 def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
     try:
         return task.exception()

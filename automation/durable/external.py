@@ -20,7 +20,7 @@ from automation.durable.futures import StepFuture
 from automation.durable.members import arguments
 from automation.durable.outcomes import Fed
 from automation.errors import Conflict, NotFound
-from automation.models import ExecutionStep, StepKind, StepStatus
+from automation.models import ExecutionStep, StepKind, StepStatus, WorkflowExecution
 
 NOT_FOUND = "ExternalWorkflowExecutionNotFound"
 """The type of the error that code gets when nobody is there to take its message."""
@@ -106,13 +106,20 @@ def see_to(execution: uuid.UUID, seq: int) -> bool:
 
 def _deliver(step: ExecutionStep) -> None:
     address: _Address = payloads.decode(step.options, _Address)
-    target = deliveries.find(address.workflow_id, address.run_id)
-    if target is None:
-        raise NotFound(f"there is no execution of workflow id {address.workflow_id!r}")
-    if step.name == "cancel":
-        deliveries.cancel(target.id, payloads.decode(step.input)["reason"], step.idempotency_key)
-    else:
-        deliveries.signal(target.id, step.name.removeprefix("signal:"), step.input, step.idempotency_key)
+
+    def find() -> WorkflowExecution:
+        target = deliveries.find(address.workflow_id, address.run_id)
+        if target is None:
+            raise NotFound(f"there is no execution of workflow id {address.workflow_id!r}")
+        return target
+
+    def send(target: WorkflowExecution) -> None:
+        if step.name == "cancel":
+            deliveries.cancel(target.id, payloads.decode(step.input)["reason"], step.idempotency_key)
+        else:
+            deliveries.signal(target.id, step.name.removeprefix("signal:"), step.input, step.idempotency_key)
+
+    deliveries.reach(find, send)
 
 
 async def _send(workflow_id: str, run_id: str, name: str, text: str) -> None:

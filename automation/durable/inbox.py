@@ -108,6 +108,25 @@ def put(
     return -row.inbox_seq
 
 
+def hand_on(before: uuid.UUID, following: WorkflowExecution) -> None:
+    """Move what a run was not told before it continued as new into the inbox of the next run, which nobody has seen
+    yet; in the transaction of both."""
+    unread = ExecutionStep.objects.filter(execution_id=before, seq__lt=0, resolved_seq=None).order_by("-seq")
+    for number, step in enumerate(unread, start=1):
+        step.execution, step.seq = following, -number
+        step.options = options(early=True, **_marks(step.options))
+        step.save(update_fields=["execution", "seq", "options"])
+        following.inbox_seq = number
+    if following.inbox_seq:
+        following.save(update_fields=["inbox_seq"])
+
+
+def _marks(text: str) -> dict[str, str]:
+    """What `options` was given besides."""
+    data = payloads.decode(text) or {}
+    return {name: str(data[short]) for short, name in (("id", "update_id"), ("key", "key")) if short in data}
+
+
 def signal(execution: uuid.UUID, name: str, text: str) -> Delivered | None:
     """Put a signal into an execution's inbox and wake it after commit; None when it has ended, or there is none."""
     now = clock.now()

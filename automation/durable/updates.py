@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from automation import clock
-from automation.durable import failures, inbox, states
+from automation.durable import continuing, failures, inbox, states
 from automation.errors import Conflict, NotFound
 from automation.models import ExecutionStep, StepKind, StepStatus, WorkflowExecution
 
@@ -61,16 +61,18 @@ def find(execution: uuid.UUID, update_id: str) -> ExecutionStep | None:
     return steps.order_by("seq").first()
 
 
-def look(execution: uuid.UUID, seq: int) -> UpdateState:
-    """How far an update has come. A refusal is told once: its row, which is no part of the history, goes with it.
+def look(execution: uuid.UUID, seq: int, update_id: str = "") -> UpdateState:
+    """How far an update has come; with its id also one that has moved on to the next run. A refusal is told once: its
+    row, which is no part of the history, goes with it.
 
     Raises NotFound for an update that there is not (any more).
     """
-    step = (
-        ExecutionStep.objects.filter(execution_id=execution, seq=seq, kind=StepKind.UPDATE)
-        .only("status", "output", "failure", "resolved_seq")
-        .first()
+    steps = ExecutionStep.objects.filter(kind=StepKind.UPDATE).only(
+        "execution_id", "status", "output", "failure", "resolved_seq"
     )
+    step = steps.filter(execution_id=execution, seq=seq).first()
+    if step is None and update_id:
+        step = _moved(execution, update_id)
     if step is None:
         raise NotFound(f"execution {execution} has no such update; one that was refused is told of once")
     if _is_refused(step):
@@ -82,16 +84,26 @@ def look(execution: uuid.UUID, seq: int) -> UpdateState:
         case StepStatus.FAILED:
             return UpdateState(UpdateStage.COMPLETED, error=failures.decode(step.failure))
         case StepStatus.CANCELLED:
-            return UpdateState(UpdateStage.COMPLETED, error=_cut_off(execution, step))
+            return UpdateState(UpdateStage.COMPLETED, error=_cut_off(step))
     return UpdateState(UpdateStage.ADMITTED if step.resolved_seq is None else UpdateStage.ACCEPTED)
+
+
+def _moved(execution: uuid.UUID, update_id: str) -> ExecutionStep | None:
+    """An update that a run was not told before it continued as new."""
+    run = WorkflowExecution.objects.filter(id=execution).first()
+    while run is not None and (run := continuing.next_run(run)) is not None:
+        if (step := find(run.id, update_id)) is not None:
+            return step
+    return None
 
 
 def _is_refused(step: ExecutionStep) -> bool:
     return step.status == StepStatus.FAILED and step.resolved_seq == 0
 
 
-def _cut_off(execution: uuid.UUID, step: ExecutionStep) -> BaseException:
+def _cut_off(step: ExecutionStep) -> BaseException:
     if step.failure:
         return failures.decode(step.failure)
+    execution = step.execution_id
     status = WorkflowExecution.objects.values_list("status", flat=True).get(id=execution)
     return Conflict(f"execution {execution} has ended ({status}) before it took the update")

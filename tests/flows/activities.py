@@ -60,6 +60,19 @@ def refuse(value: Any) -> Any:
     raise ApplicationError(f"refused {value}", {"value": value}, type="Refused", non_retryable=True)
 
 
+mended: set[Any] = set()
+"""Values that `flows_broken` refuses no more."""
+
+
+@activity.defn(name="flows_broken")
+def broken(value: Any) -> Any:
+    """Refuses until somebody has mended it."""
+    _note()
+    if value not in mended:
+        raise ApplicationError(f"broken {value}", non_retryable=True)
+    return f"mended {value}"
+
+
 @activity.defn(name="flows_fail")
 def fail(value: Any) -> Any:
     """Fails in every attempt, and may be retried."""

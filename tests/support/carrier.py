@@ -3,7 +3,8 @@
 `Carrier` takes the place of `canvas._publish`: it keeps what would be published, and delivers it to simulated workers
 (each with its own name and its own cache of live runs) in the order, as often and as reliably as its `Faults` say.
 Workers can die at every named point: before and after each hot statement, before and after each publish, and around
-each attempt of an activity. Time is moved forward to what is due next, and real sweeps rebuild what was lost.
+each attempt of an activity; with `queries`, sweeps, clients and workers alike before and after every single query.
+Time is moved forward to what is due next, and real sweeps rebuild what was lost.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import copy
 import datetime as dt
 import os
 import random
+import re
 import uuid
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -58,6 +60,7 @@ class Faults:
     interleaving: float = 0.0  # at a point, another worker is given a message before this one goes on
     kill: Callable[[str], bool] | None = None
     lose: Callable[[Message], bool] | None = None
+    queries: bool = False  # every query is a point
     budget: int = 10_000  # losses and deaths in all: a run whose every message is lost would never end
     seed: int = 0
 
@@ -84,6 +87,7 @@ class Carrier:
         self._number = 0
         self._workers = [self._hire() for _ in range(workers)]
         self._sweeper = self._hire()
+        self._client = self._hire()
         self._current: _Worker | None = None
         self._spent = 0
         self._away = False
@@ -134,11 +138,16 @@ class Carrier:
                 clock.shift(max(0.0, min(message.at for message in self.messages) - clock.timestamp()) + 0.001)
 
     def sweep(self) -> dict[str, int]:
-        """Run every sweep once, as a process of its own."""
+        """Run every sweep once, as a process of its own; one that dies leaves the rest to the next."""
         self._refresh()
         self.sweeps += 1
-        with self._as(self._sweeper):
-            report = recovery.sweep()
+        try:
+            with self._as(self._sweeper):
+                report = recovery.sweep()
+        except Died:
+            self._bury(self._sweeper)
+            self._sweeper = self._hire()
+            return {}
         assert -1 not in report.values(), f"a sweep raised: {report}"
         return report
 
@@ -162,6 +171,16 @@ class Carrier:
         """Be one of the workers."""
         with self._as(self._workers[index]):
             yield
+
+    def as_client(self, call: Callable[[], Any]) -> Any:
+        """Have a program call the engine, which can die at every point: it is started again until it has got through.
+        Returns what the call returned."""
+        while True:
+            try:
+                with self._as(self._client):
+                    return call()
+            except Died:
+                continue
 
     @contextlib.contextmanager
     def broker_away(self) -> Iterator[None]:
@@ -253,7 +272,7 @@ class Carrier:
 
     def point(self, name: str) -> None:
         """A place where a worker can die, and where another can come in between."""
-        if self._current is None or self._current is self._sweeper:
+        if self._current is None or (self._current is self._sweeper and not self.faults.queries):
             return
         self.points[name] += 1
         wanted = self.faults.kill is not None and self.faults.kill(name)
@@ -263,6 +282,20 @@ class Carrier:
             raise Died(name)
         if not connection.in_atomic_block and self._happens(self.faults.interleaving, costs=False):
             self._deliver_next()
+
+    def at_query(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        """Stands around every query of Django's."""
+        words = sql.split(maxsplit=1)
+        apart = self._current is None or "automation_workerheartbeat" in sql  # the carrier's own books
+        if not self.faults.queries or apart or words[0] not in ("SELECT", "INSERT", "UPDATE", "DELETE"):
+            return execute(sql, params, many, context)
+        table = re.search(r'(?:FROM|INTO|UPDATE) "?(?:automation_)?(\w+)', sql)
+        name = f"{words[0]} {table.group(1) if table else ''}"
+        self.point(f"before {name}")
+        result = execute(sql, params, many, context)
+        if words[0] != "SELECT":
+            self.point(f"after {name}")
+        return result
 
     def _happens(self, chance: float, *, costs: bool = True) -> bool:
         if not chance or (costs and self._spent >= self.faults.budget):
@@ -297,7 +330,7 @@ class Carrier:
             live_runs.forget()
 
     def _refresh(self) -> None:
-        nodes = [worker.node for worker in (*self._workers, self._sweeper)]
+        nodes = [worker.node for worker in (*self._workers, self._sweeper, self._client)]
         WorkerHeartbeat.objects.filter(id__in=nodes).update(seen_at=clock.unmoved())
 
     @contextlib.contextmanager
@@ -404,8 +437,10 @@ def carrying(workers: int = 2) -> Iterator[Carrier]:
     hooks._step_hook = carrier.around_step
     statements.current = lambda: _Points(carrier)  # type: ignore[assignment,return-value]
     try:
-        yield carrier
+        with connection.execute_wrapper(carrier.at_query):
+            yield carrier
     finally:
+        carrier.faults = Faults()
         carrier.restart_workers()
         canvas._publish, releasing.release, Task.replace, hooks._step_hook, _ = kept  # type: ignore[assignment]
         statements.current = _real_current

@@ -148,10 +148,14 @@ class HandleCore(Generic[Update]):
         """Send a signal, by its method or its name. It is in the inbox when this returns, or when the caller's
         transaction commits. Raises Conflict when the execution has ended."""
         name = name_of(signal, SIGNAL)
-        row = self._find()
-        if inbox.signal(row.id, name, _encode(arg, args, f"arguments of signal {name!r}")) is None:
-            row.refresh_from_db(fields=["status"])
-            raise Conflict(f"workflow {self._id!r} has ended already ({row.status}); it takes no signals")
+        text = _encode(arg, args, f"arguments of signal {name!r}")
+
+        def send(row: WorkflowExecution) -> None:
+            if inbox.signal(row.id, name, text) is None:
+                row.refresh_from_db(fields=["status"])
+                raise Conflict(f"workflow {self._id!r} has ended already ({row.status}); it takes no signals")
+
+        deliveries.reach(self._find, send)
 
     @both
     def query(
@@ -195,9 +199,9 @@ class HandleCore(Generic[Update]):
 
         id: makes it one update, however often it is sent. Raises WorkflowUpdateFailedError when it is refused.
         """
-        row = self._find()
-        handle = self._put_update(row, update, _args(arg, args), id, result_type)
-        yield from wait_for_update(row.id, handle._seq, wait_for_stage, rpc_timeout)
+        handle = self._put_update(update, _args(arg, args), id, result_type)
+        run = uuid.UUID(handle.workflow_run_id)
+        yield from wait_for_update(run, handle._seq, handle.id, wait_for_stage, rpc_timeout)
         return cast(Update, handle)
 
     @waiting
@@ -213,9 +217,9 @@ class HandleCore(Generic[Update]):
         rpc_timeout: dt.timedelta | None = None,
     ) -> Waits[Any]:
         """Send an update, and wait for its result. Raises WorkflowUpdateFailedError when it is refused or fails."""
-        row = self._find()
-        handle = self._put_update(row, update, _args(arg, args), id, result_type)
-        return (yield from update_result(row.id, handle._seq, handle._result_type, rpc_timeout))
+        handle = self._put_update(update, _args(arg, args), id, result_type)
+        run = uuid.UUID(handle.workflow_run_id)
+        return (yield from update_result(run, handle._seq, handle.id, handle._result_type, rpc_timeout))
 
     def get_update_handle(self, id: str, *, workflow_run_id: str | None = None, result_type: Any = None) -> Update:
         """A handle to an update that was sent before."""
@@ -227,11 +231,10 @@ class HandleCore(Generic[Update]):
         """The same, with the result's type from the update's method."""
         return self.get_update_handle(id, workflow_run_id=workflow_run_id, result_type=result_hint_of(update))
 
-    def _put_update(
-        self, row: WorkflowExecution, update: Any, args: Sequence[Any], id: str | None, result_type: Any
-    ) -> Any:
+    def _put_update(self, update: Any, args: Sequence[Any], id: str | None, result_type: Any) -> Any:
         name, update_id = name_of(update, UPDATE), id or str(uuid.uuid4())
-        seq = updates.put(row.id, name, payloads.encode(list(args), f"arguments of update {name!r}"), update_id)
+        text = payloads.encode(list(args), f"arguments of update {name!r}")
+        row, seq = deliveries.reach(self._find, lambda row: updates.put(row.id, name, text, update_id))
         hint = result_type or hint_of(update, UPDATE, row)
         return self._update_handle(update_id, self._id, str(row.id), result_type=hint, seq=seq)
 
@@ -246,7 +249,7 @@ class HandleCore(Generic[Update]):
         rpc_timeout: dt.timedelta | None = None,
     ) -> None:
         """Ask it to end; its code may clean up."""
-        control.cancel(self._of_chain().id, reason)
+        deliveries.reach(self._of_chain, lambda row: control.cancel(row.id, reason))
 
     @both
     def terminate(
@@ -258,7 +261,8 @@ class HandleCore(Generic[Update]):
     ) -> None:
         """End it at once; its code is not asked. args: details, kept in the reason."""
         details = f" {payloads.encode(list(args))}" if args else ""
-        control.terminate(self._of_chain().id, f"{reason or ''}{details}".strip())
+        text = f"{reason or ''}{details}".strip()
+        deliveries.reach(self._of_chain, lambda row: control.terminate(row.id, text))
 
     @both
     def pause(self) -> None:

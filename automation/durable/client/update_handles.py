@@ -64,7 +64,7 @@ class UpdateHandleCore:
             if self._result_type is None:
                 execution = WorkflowExecution.objects.only("definition").get(id=row.id)
                 self._result_type = hint_of(step.name, UPDATE, execution)
-        return (yield from update_result(row.id, self._seq, self._result_type, rpc_timeout))
+        return (yield from update_result(row.id, self._seq, self._id, self._result_type, rpc_timeout))
 
 
 class WorkflowUpdateHandle(Asynchronous, UpdateHandleCore):
@@ -76,12 +76,12 @@ class SyncUpdateHandle(Synchronous, UpdateHandleCore):
 
 
 def wait_for_update(
-    execution: uuid.UUID, seq: int, stage: WorkflowUpdateStage, timeout: dt.timedelta | None = None
+    execution: uuid.UUID, seq: int, update_id: str, stage: WorkflowUpdateStage, timeout: dt.timedelta | None = None
 ) -> Waits[updates.UpdateState]:
     """Wait until an update has come so far. Raises WorkflowUpdateFailedError when it was refused, or cut off."""
     pauses = Pauses(timeout.total_seconds() if timeout is not None else None)
     while True:
-        state = updates.look(execution, seq)
+        state = updates.look(execution, seq, update_id)
         if state.refused and state.error is not None:
             raise WorkflowUpdateFailedError(state.error) from state.error
         if state.stage >= stage:
@@ -91,9 +91,11 @@ def wait_for_update(
         yield pauses.next()
 
 
-def update_result(execution: uuid.UUID, seq: int, hint: Any, timeout: dt.timedelta | None = None) -> Waits[Any]:
+def update_result(
+    execution: uuid.UUID, seq: int, update_id: str, hint: Any, timeout: dt.timedelta | None = None
+) -> Waits[Any]:
     """Wait for an update's result."""
-    state = yield from wait_for_update(execution, seq, WorkflowUpdateStage.COMPLETED, timeout)
+    state = yield from wait_for_update(execution, seq, update_id, WorkflowUpdateStage.COMPLETED, timeout)
     if state.error is not None:
         raise WorkflowUpdateFailedError(state.error) from state.error
     return payloads.decode(state.output, hint if hint is not None else Any)
