@@ -101,7 +101,7 @@ def update(
     seq = updates.put(execution, name, text, update_id)
     pause, deadline = 0.005, time.monotonic() + min(wait, UPDATE_WAIT_MAX)
     while True:
-        state = updates.look(execution, seq)
+        state = updates.look(execution, seq, update_id)
         if state.error is not None:
             raise (UpdateRefused if state.refused else UpdateFailed)(str(state.error)) from state.error
         if state.stage is UpdateStage.COMPLETED:
