@@ -6,6 +6,7 @@ in: `automation.models.booking_changes` says which event it is. The booking and 
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 from collections.abc import Collection, Iterable
 from typing import Any, Self
@@ -96,7 +97,8 @@ class Booking(models.Model):
 
     @property
     def duration_minutes(self) -> int:
-        return int((self.end_time - self.start_time).total_seconds() // 60)
+        # As instants: times of one zone subtract by the clock on the wall.
+        return int((self.end_time.astimezone(dt.UTC) - self.start_time.astimezone(dt.UTC)).total_seconds() // 60)
 
     @classmethod
     def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any) -> Self:

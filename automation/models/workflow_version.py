@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db import models
+from django.db.models.base import ModelBase
 
 from automation import clock
 from automation.models.ids import uuid7
@@ -24,6 +27,21 @@ class WorkflowVersion(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["workflow", "number"], name="workflow_version_number"),
         ]
+
+    def save(
+        self,
+        *,
+        force_insert: bool | tuple[ModelBase, ...] = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> None:
+        """Save a new version, or the note of one. Raises TypeError for any other change: executions run it."""
+        if not self._state.adding and (update_fields is None or not set(update_fields) <= {"note"}):
+            raise TypeError(
+                f"version {self} never changes, but for its note (update_fields=['note']); make another one"
+            )
+        super().save(force_insert=force_insert, force_update=force_update, using=using, update_fields=update_fields)
 
     def __str__(self) -> str:
         return f"{self.workflow_id} v{self.number}" if self.number is not None else f"{self.workflow_id} (a trial)"

@@ -70,7 +70,7 @@ def create(
         invitee_name=invitee_name,
         invitee_email=invitee_email,
         start_time=start_time,
-        end_time=end_time or start_time + dt.timedelta(minutes=event_type.duration),
+        end_time=end_time or _later(start_time, dt.timedelta(minutes=event_type.duration)),
         **fields,
     )
     _refuse(problems or _field_problems(booking))
@@ -109,7 +109,7 @@ def reschedule(
     def change(booking: Booking) -> None:
         _require(booking, "rescheduled", BookingStatus.CONFIRMED)
         length = booking.end_time - booking.start_time
-        booking.start_time, booking.end_time = start_time, end_time or start_time + length
+        booking.start_time, booking.end_time = start_time, end_time or _later(start_time, length)
 
     return _change(booking_id, "rescheduled", change, actor, source)
 
@@ -173,6 +173,12 @@ def _change(booking_id: UUID, action: str, change: Callable[[Booking], None], ac
             old, new = ({name: values[name] for name in changed} for values in (before, after))
             _audit(booking, action, actor or current_cause().source, old, new)
     return booking
+
+
+def _later(start: dt.datetime, length: dt.timedelta) -> dt.datetime:
+    """The end of a meeting that takes `length`. Adding to a zoned time moves the clock on the wall, and a meeting that
+    a change of clocks falls into would take an hour more or less."""
+    return start.astimezone(dt.UTC) + length if start.tzinfo else start + length
 
 
 def _because_of(source: str) -> AbstractContextManager[object]:

@@ -152,17 +152,18 @@ def _place(
 def _late(
     plan: Plan, meeting: Meeting, candidate: Existing | None, at: dt.datetime, now: dt.datetime
 ) -> Decision | None:
-    """The planned time has passed. An execution that was planned for just that time is left to run."""
-    if candidate is not None:
-        if not candidate.waits:
-            return None
+    """The planned time has passed. An execution that was planned for just that time is left to run; one that planning
+    had cancelled follows the late policy, as if it came in now."""
+    if candidate is not None and candidate.waits:
         due = candidate.scheduled_for is not None and candidate.scheduled_for <= now
         if due and candidate.sequence == meeting.sequence:
             return None
     reason = _too_late(plan, meeting, at, now)
-    if reason:
-        return Decision(Act.RECORD, at=at, reason=reason) if candidate is None else _cancel(candidate, reason)
-    return Decision(Act.START, at=now) if candidate is None else Decision(Act.MOVE, candidate.id, now)
+    if candidate is None:
+        return Decision(Act.RECORD, at=at, reason=reason) if reason else Decision(Act.START, at=now)
+    if candidate.waits:
+        return _cancel(candidate, reason) if reason else Decision(Act.MOVE, candidate.id, now)
+    return Decision(Act.REVIVE, candidate.id, now) if candidate.can_be_revived and not reason else None
 
 
 def _too_late(plan: Plan, meeting: Meeting, at: dt.datetime, now: dt.datetime) -> str:
