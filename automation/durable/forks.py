@@ -77,7 +77,7 @@ def _restart(row: WorkflowExecution, from_step: int | None, args: Sequence[Any] 
             previous_run_id=None,
         )
         return starts.insert([new], now)[0].id
-    steps = statements.current().load_steps([row.id], unresolved_only=False)
+    steps = statements.current().load_steps([row.id])
     following = _execution(row, text, stated.begun_at(now), now)
     copies = _Copier(row, steps, from_step, now).copies(following.id)
     following.inbox_seq = max((-step.seq for step in copies if step.seq < 0), default=0)

@@ -1,4 +1,5 @@
-"""The live runs of waiting executions that a worker process keeps, so that the next outcome needs no replay."""
+"""The live runs of waiting executions that a worker process keeps, so that the next outcome needs no replay. One that
+others have gone past since is caught up: it needs what they have seen, and not its whole history."""
 
 from __future__ import annotations
 
@@ -12,21 +13,29 @@ from automation.durable.records import ExecutionRecord
 from automation.durable.replay import Run
 
 _cache: OrderedDict[uuid.UUID, Run] = OrderedDict()
-"""Live runs of waiting executions. One is used only if nobody has taken its execution over since."""
+"""Live runs of waiting executions, as they were after a decision of theirs was written."""
+
+WORTH_KEEPING = 50
+"""A run that has been fed so much is kept however long it waits: to replay it would cost more than its memory."""
 
 
 def take(row: ExecutionRecord) -> Run | None:
-    """The live run of an execution that has just been taken over, if this process has it and nobody else has decided
-    anything for the execution since."""
+    """The live run of an execution that has just been taken over, if this process has it."""
     run = _cache.pop(row.id, None)
-    if run is not None and run.execution.epoch + 1 != row.epoch:
-        run.close()  # somebody took the execution over in between: this run does not know what it decided
+    if run is not None and run.execution.reopened != row.reopened:
+        run.close()  # a retry has changed the history that it knows
         return None
     return run
 
 
+def is_worth(run: Run) -> bool:
+    """Whether to keep a run that waits for a distant time."""
+    return run.fed >= WORTH_KEEPING
+
+
 def keep(run: Run) -> None:
     """Keep a run; the one that has not been used for longest goes where there are too many."""
+    drop([run.execution_id])  # where workers are threads, another one may have kept it
     _cache[run.execution_id] = run
     while len(_cache) > settings.DURABLE_CACHED_WORKFLOWS:
         _, oldest = _cache.popitem(last=False)

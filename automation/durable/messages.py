@@ -15,7 +15,7 @@ import inspect
 import logging
 import uuid
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -90,6 +90,17 @@ class Messages:
         self._defect: Parked | None = None
 
     # -- feeding -------------------------------------------------------------------------------------------------------
+
+    @property
+    def at_work(self) -> set[int]:
+        """The messages that handlers are at."""
+        return set(self._at_work)
+
+    def learn(self, steps: Iterable[StepRecord]) -> None:
+        """Take note of what others have written of the messages that handlers are at."""
+        for step in steps:
+            if step.seq in self._at_work:
+                self._at_work[step.seq] = (self._at_work[step.seq][0], step)
 
     def receive(self, step: StepRecord) -> None:
         """Begin to handle a signal, or an update that has been accepted; the run is drained afterwards."""
@@ -186,7 +197,8 @@ class Messages:
             self._at_work.pop(step.seq, None)
 
     def _answer(self, step: StepRecord, answer: Answer) -> None:
-        if step.status == _PENDING:  # else it has been written by the advance that this replays
+        _, known = self._at_work.get(step.seq, (None, step))
+        if known.status == _PENDING:  # else it has been written by the advance that this replays
             self._answers.append(answer)
 
     def _fail(self, what: str, error: Exception) -> None:
@@ -209,6 +221,11 @@ class Messages:
     @property
     def all_finished(self) -> bool:
         return not self._at_work
+
+    @property
+    def continue_as_new(self) -> bool:
+        """Whether a handler has asked for the next run."""
+        return isinstance(self._failure, ContinueAsNewError)
 
     def settle(self, decision: Decision) -> None:
         """Add to a decision what the handlers have come to. Raises Parked for a defect of theirs."""

@@ -56,7 +56,7 @@ def replayed(row: WorkflowExecution) -> Run:
         planned = f" before {row.scheduled_for:%Y-%m-%d %H:%M:%S} UTC" if row.scheduled_for else ""
         raise Conflict(f"execution {row.id} ({row.status}) has not begun{planned}: there is no state to ask for")
     row.started_at = row.started_at or now
-    steps = statements.current().load_steps([row.id], unresolved_only=False)
+    steps = statements.current().load_steps([row.id])
     try:
         run = Run(record_of(row))
     except UnknownName as error:

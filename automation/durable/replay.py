@@ -3,7 +3,8 @@
 `Run.replay(steps)` starts the code, matches what it asks for with the rows by `seq`, kind and name, and feeds outcomes
 in the order of `resolved_seq`; outcomes that no advance has seen yet follow, and get the next numbers. What the code
 asked for beyond its history is left in `commands`. A run can be kept and fed on, which is how a visit carries an
-execution from step to step without replaying it.
+execution from step to step without replaying it. One that was left behind, because others have decided since, catches
+up: it repeats what they have seen. So each process runs the code once over a history, however long that grows.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from automation.durable import inbox, payloads, registry
+from automation.durable.arrivals import Wanted, in_order, moment_of
 from automation.durable.asks import Asks, Waiter, is_passed_over
-from automation.durable.endings import Parked, ending_of
+from automation.durable.endings import Parked, continues_as_new, ending_of
 from automation.durable.exceptions import NondeterminismError
 from automation.durable.loop import DurableLoop
 from automation.durable.memos import Notes
@@ -39,22 +41,6 @@ def _outlives(step: NewStep) -> bool:
     """Whether a step is written even though its execution ends: what has been done already, and children that go on
     without their parent. Nothing else that an ended execution asked for is begun."""
     return step.completed_at is not None or (step.child is not None and step.child.options.parent_close == "ABANDON")
-
-
-def _moment_of(step: StepRecord) -> dt.datetime:
-    """When it happened: a message when it came, anything else when it ended."""
-    return step.created_at if step.seq < 0 else step.completed_at or step.created_at
-
-
-def _time_of(step: StepRecord) -> tuple[dt.datetime, int]:
-    return _moment_of(step), abs(step.seq)
-
-
-def _keep_inbox_order(steps: list[StepRecord]) -> None:
-    """Messages are seen in the order in which they came into the inbox, whatever their senders' clocks say."""
-    places = [place for place, step in enumerate(steps) if step.seq < 0]
-    for place, step in zip(places, sorted((steps[p] for p in places), key=lambda s: -s.seq), strict=True):
-        steps[place] = step
 
 
 class Run(Asks):
@@ -83,6 +69,9 @@ class Run(Asks):
         self.has_children = False
         self._unseen: list[StepRecord] = []
         self._history: dict[int, StepRecord] = {}
+        # What is not over yet, of what has been written; and the last message that has been read. See `wants`.
+        self._open: set[int] = set()
+        self._last_message = 0
         self._waiters: dict[int, Waiter] = {}
         self._answers: dict[int, Waiter] = {}
         self._conditions: list[tuple[Callable[[], bool], asyncio.Future[Any]]] = []
@@ -149,7 +138,38 @@ class Run(Asks):
         seen_again = self._feed_early() if self.execution.inbox_seq else []
         self._start()
         self._starting = False
-        recorded = [step for step in recorded if step.seq not in self._fed_early]
+        seen_again += self._repeat([step for step in recorded if step.seq not in self._fed_early])
+        return seen_again if self.stands_back or not news else seen_again + self._feed_new(self._history.values())
+
+    def wants(self) -> Wanted:
+        """The rows that this run, which has been kept, has to be told of before it goes on."""
+        # Others may have answered updates that it is at.
+        seqs = self._open if self._messages is None else self._open | self._messages.at_work
+        return Wanted(self.execution_id, sorted(seqs), self.next_seq, self._last_message)
+
+    def catch_up(self, steps: Iterable[StepRecord]) -> list[tuple[int, int]]:
+        """Go on with the rows that were wanted: repeat what others have decided since this run was kept, if they have,
+        and feed what is new. Raises NondeterminismError as `replay` does."""
+        arrived = list(steps)
+        self._history.update((step.seq, step) for step in arrived)
+        if self._messages is not None:
+            self._messages.learn(arrived)
+        recorded = sorted(
+            (step for step in arrived if (step.resolved_seq or 0) > self.resolved),
+            key=lambda step: step.resolved_seq or 0,
+        )
+        self._last_seq = max((step.seq for step in arrived), default=0)
+        if not recorded and self._last_seq <= self.next_seq:
+            return self._feed_new(arrived)
+        self._recorded = True
+        self.resolved = max((step.resolved_seq or 0 for step in recorded), default=self.resolved)
+        seen_again = self._repeat(recorded)
+        return seen_again if self.stands_back else seen_again + self._feed_new(arrived)
+
+    def _repeat(self, recorded: Sequence[StepRecord]) -> list[tuple[int, int]]:
+        """Feed what has been seen before, and check that the code asks for what it asked for then; returns what a
+        retry has had done again."""
+        seen_again: list[tuple[int, int]] = []
         self._left = len(recorded)
         self._drain()
         for step in recorded:  # retried steps keep their number, and are seen again
@@ -174,27 +194,41 @@ class Run(Asks):
         if not self._lenient:
             self._check_all_asked()
         self._recorded = False
-        return seen_again + self.feed_new(self._history.values()) if news else seen_again
+        return seen_again
 
-    def feed_new(self, steps: Iterable[StepRecord]) -> list[tuple[int, int]]:
+    def _feed_new(self, steps: Iterable[StepRecord]) -> list[tuple[int, int]]:
         """Feed outcomes that no advance has seen, in the order of (time, seq)."""
         arrived = list(steps)
-        for step in arrived:
-            self._history[step.seq] = step
-        self._unseen = [step for step in arrived if step.resolved_seq is None and self._is_news(step)]
-        self._unseen.sort(key=_time_of)
-        if self.execution.inbox_seq:
-            _keep_inbox_order(self._unseen)
-        return self.proceed()
+        self._unseen = in_order(step for step in arrived if step.resolved_seq is None and self._is_news(step))
+        self._last_message = min(self._last_message, *(step.seq for step in arrived), 0)
+        seen = self.proceed()
+        self._forget_what_is_over([step.seq for step in arrived])
+        return seen
+
+    def _forget_what_is_over(self, seqs: Iterable[int]) -> None:
+        """At the present nobody looks back: only what is not over yet is kept, of which more will be heard."""
+        for seq in seqs:
+            step = self._history[seq]
+            head = step if step.canvas is None else self._history.get(step.canvas)
+            if seq <= self.next_seq and (head is None or head.resolved_seq is not None):
+                del self._history[seq]
+                self._open.discard(seq)
+            else:
+                self._open.add(seq)
 
     def proceed(self) -> list[tuple[int, int]]:
         """Feed what has arrived, up to where the code needs an answer at once; returns what was seen."""
         seen: list[tuple[int, int]] = []
-        while self._unseen and not self.at_once:
+        while self._unseen and not self.at_once and not self.continues:
             step = self._unseen.pop(0)
             if self._see(step, seen):
                 self._feed(step)
         return seen
+
+    @property
+    def continues(self) -> bool:
+        """Whether the code has asked for the next run. What it has not been told by then is the next run's to hear."""
+        return continues_as_new(self._main) or (self._messages is not None and self._messages.continue_as_new)
 
     def _see(self, step: StepRecord, seen: list[tuple[int, int]]) -> bool:
         """Give an outcome its place in the order; False for an update that is refused, which gets none."""
@@ -210,6 +244,7 @@ class Run(Asks):
         """Feed the outcome of the step that this visit has just run, before it is written; returns its order."""
         self.resolved += 1
         self.fed += 1
+        self._open.discard(outcome.seq)
         self._advance_time(outcome.completed_at)
         waiter = self._waiters.pop(outcome.seq, None)
         if waiter is not None:
@@ -253,6 +288,7 @@ class Run(Asks):
         elif self.at_once:  # a local activity is written when it has been run
             left = {seq: self.commands[seq] for seq in self.at_once if self.commands[seq].kind == _LOCAL}
             decision.new = [step for step in decision.new if step.seq not in left]
+        self._open.update(step.seq for step in decision.new if step.completed_at is None)
         self.commands = left
         self.cancels, self.effects, self.errands = [], [], []
         return decision
@@ -281,7 +317,7 @@ class Run(Asks):
         for step in early:
             if step.resolved_seq == 0 or not (is_message(step) and self.messages.knows(step)):
                 continue  # refused; or its handler is set by the code
-            if step.resolved_seq is not None or self._see(step, seen):
+            if step.resolved_seq is not None or (not self.continues and self._see(step, seen)):
                 self._fed_early.add(step.seq)
                 self._feed(step)
         return seen
@@ -300,7 +336,7 @@ class Run(Asks):
 
     def _feed(self, step: StepRecord) -> None:
         self.fed += 1
-        self._advance_time(_moment_of(step))
+        self._advance_time(moment_of(step))
         if step.kind == StepKind.CANCEL:
             self._cancel_main(step)
         elif step.seq < 0:
@@ -376,7 +412,11 @@ class Run(Asks):
         self.timestamp = max(self.timestamp, moment.timestamp())
 
     def _members(self, head: int) -> list[StepRecord]:
-        return sorted((step for step in self._history.values() if step.canvas == head), key=lambda step: step.seq)
+        """The steps of a canvas, which are asked for one after the other."""
+        members: list[StepRecord] = []
+        while (step := self._history.get(head + len(members))) is not None and step.canvas == head:
+            members.append(step)
+        return members
 
     def _has_ended(self, step: StepRecord) -> bool:
         if step.seq < 0:

@@ -15,6 +15,7 @@ from typing import Protocol
 from django.db import connection
 
 from automation.durable import statements_portable, statements_postgres
+from automation.durable.arrivals import Wanted
 from automation.durable.records import Decision, ExecutionRecord, NewStep, Outcome, StepRecord
 from automation.models import WorkflowExecution
 
@@ -32,8 +33,12 @@ class Statements(Protocol):
         one. An execution is left out when it is not open, is paused, is planned for later, or is at another epoch than
         the given one (None: any)."""
 
-    def load_steps(self, executions: Sequence[uuid.UUID], unresolved_only: bool) -> list[StepRecord]:
-        """The steps of executions, by seq; with `unresolved_only` those whose outcome no advance has seen."""
+    def load_steps(self, executions: Sequence[uuid.UUID]) -> list[StepRecord]:
+        """The steps of executions, by seq."""
+
+    def load_wanted(self, wanted: Sequence[Wanted]) -> list[StepRecord]:
+        """The steps that kept runs have to be told of. Open ones of which there is nothing to tell may be missing:
+        those that wait for their time or a worker."""
 
     def append(self, decisions: Sequence[Decision], worker: str, now: dt.datetime) -> set[uuid.UUID]:
         """Write decisions, each only if its execution still is at its epoch (and, where it settles a step, that step's

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from django.db import transaction
 from django.db.models import F, Q
 
+from automation.durable.arrivals import Wanted
 from automation.durable.records import Decision, ExecutionRecord, NewStep, Outcome, StepRecord
 from automation.models import ExecutionStatus, ExecutionStep, StepKind, StepStatus, WorkflowExecution
 
@@ -53,11 +54,19 @@ def take_over(
     return taken
 
 
-def load_steps(executions: Sequence[uuid.UUID], unresolved_only: bool) -> list[StepRecord]:
+def load_steps(executions: Sequence[uuid.UUID]) -> list[StepRecord]:
     steps = ExecutionStep.objects.filter(execution_id__in=executions).order_by("execution_id", "seq")
-    if unresolved_only:
-        steps = steps.filter(resolved_seq=None)
     return [StepRecord(*row) for row in steps.values_list(*_STEP_FIELDS)]
+
+
+def load_wanted(wanted: Sequence[Wanted]) -> list[StepRecord]:
+    told = ~Q(status__in=_UNFINISHED) | Q(due=None) | Q(canvas__isnull=False) | Q(kind__in=("child", "external"))
+    found: list[StepRecord] = []
+    for one in wanted:
+        steps = ExecutionStep.objects.filter(execution_id=one.execution_id).values_list(*_STEP_FIELDS)
+        rows = [*steps.filter(Q(seq__gt=one.above) | Q(seq__lt=one.below)), *steps.filter(told, seq__in=one.open)]
+        found += sorted((StepRecord(*row) for row in rows), key=lambda step: step.seq)
+    return found
 
 
 def append(decisions: Sequence[Decision], worker: str, now: dt.datetime) -> set[uuid.UUID]:

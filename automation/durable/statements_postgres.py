@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from automation import clock
+from automation.durable.arrivals import Wanted
 from automation.durable.postgres import Hot, execute
 from automation.durable.records import Decision, ExecutionRecord, NewStep, Outcome, StepRecord
 from automation.durable.statements_postgres_append import append
@@ -35,6 +36,7 @@ __all__ = [
     "let_go",
     "load_members",
     "load_steps",
+    "load_wanted",
     "retry",
     "settle",
     "settle_many",
@@ -139,12 +141,33 @@ def _record(row: Sequence[Any]) -> ExecutionRecord:
 _LOAD = f"""
 SELECT {_STEP} FROM automation_executionstep s WHERE s.execution_id = ANY($1::uuid[]) ORDER BY s.execution_id, s.seq
 """  # noqa: S608
-_LOAD_UNRESOLVED = _LOAD.replace("ORDER BY", "AND s.resolved_seq IS NULL ORDER BY")
 
 
-def load_steps(executions: Sequence[uuid.UUID], unresolved_only: bool) -> list[StepRecord]:
-    rows = execute(_LOAD_UNRESOLVED if unresolved_only else _LOAD, (list(executions),))
-    return [StepRecord(*row) for row in rows]
+def load_steps(executions: Sequence[uuid.UUID]) -> list[StepRecord]:
+    return [StepRecord(*row) for row in execute(_LOAD, (list(executions),))]
+
+
+# OFFSET 0 has each part go by the whole key: a planner that has only seen short histories would read one from its
+# beginning.
+_OF_STEPS = f"SELECT {_STEP} FROM automation_executionstep s WHERE s.execution_id = w.id AND"  # noqa: S608
+_LOAD_WANTED = f"""
+SELECT s.* FROM unnest($1::uuid[], $2::int[]) AS w (id, seq), LATERAL (
+    {_OF_STEPS} s.seq = w.seq AND (s.status NOT IN ('pending', 'running') OR s.due IS NULL OR s.canvas IS NOT NULL
+                                   OR s.kind IN ('child', 'external')) OFFSET 0) s
+UNION ALL
+SELECT s.* FROM unnest($3::uuid[], $4::int[]) AS w (id, above), LATERAL ({_OF_STEPS} s.seq > w.above OFFSET 0) s
+UNION ALL
+SELECT s.* FROM unnest($3::uuid[], $5::int[]) AS w (id, below), LATERAL ({_OF_STEPS} s.seq < w.below OFFSET 0) s
+"""  # noqa: S608
+
+
+def load_wanted(wanted: Sequence[Wanted]) -> list[StepRecord]:
+    opened = [(one.execution_id, seq) for one in wanted for seq in one.open]
+    parameters = (
+        *([id_ for id_, _ in opened], [seq for _, seq in opened]),
+        *([one.execution_id for one in wanted], [one.above for one in wanted], [one.below for one in wanted]),
+    )
+    return sorted((StepRecord(*row) for row in execute(_LOAD_WANTED, parameters)), key=lambda step: step.seq)
 
 
 _MEMBERS = _LOAD.replace("ORDER BY", "AND s.seq = ANY($2::int[]) ORDER BY")

@@ -149,10 +149,13 @@ class Visit:
         """Each execution with its live run, if this process still has it, and the steps that are to be fed."""
         runs = {row.id: live_runs.take(row) for row in rows}
         steps: dict[uuid.UUID, list[StepRecord]] = {row.id: [] for row in rows}
-        for live in (True, False):
-            ids = [row.id for row in rows if (runs[row.id] is not None) == live and row.steps]
-            for step in self.statements.load_steps(ids, unresolved_only=live) if ids else ():
-                steps[step.execution_id].append(step)
+        unknown = [row.id for row in rows if runs[row.id] is None and row.steps]
+        wanted = [run.wants() for run in runs.values() if run is not None]
+        for step in (
+            *(self.statements.load_steps(unknown) if unknown else ()),
+            *(self.statements.load_wanted(wanted) if wanted else ()),
+        ):
+            steps[step.execution_id].append(step)
         # A step that another visit carries was covered by the execution, which is this worker's now.
         uncovered = [id_ for id_, own in steps.items() if any(s.status == "running" and s.due is None for s in own)]
         if uncovered:
@@ -167,7 +170,7 @@ class Visit:
                 seen = run.replay(steps)
             else:
                 run.execution = row
-                seen = run.feed_new(steps)
+                seen = run.catch_up(steps)
             decision = self._decision_of(run, seen)
             if left := [step.seq for step in steps if step.kind in _TO_OTHERS and errands.is_left(step)]:
                 decision.errands = [*decision.errands, *left]
@@ -260,7 +263,7 @@ class Visit:
                 elif run.stands_back and any(step.completed_at is not None for step in decision.new):
                     run.close()  # what it stood back for has been run
                     canvas.visit([(run.execution_id, None)], run.execution.queue)
-                elif (decision.unread or _is_near(decision, now)) and not run.stands_back:
+                elif not run.stands_back and (decision.unread or _is_near(decision, now) or live_runs.is_worth(run)):
                     live_runs.keep(run)
                 else:
                     run.close()

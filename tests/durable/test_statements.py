@@ -67,7 +67,7 @@ def step(id_: uuid.UUID, seq: int) -> ExecutionStep:
 
 
 def record(sql: statements.Statements, id_: uuid.UUID, seq: int) -> StepRecord:
-    return next(one for one in sql.load_steps([id_], unresolved_only=False) if one.seq == seq)
+    return next(one for one in sql.load_steps([id_]) if one.seq == seq)
 
 
 def claim(sql: statements.Statements, id_: uuid.UUID, seq: int, worker: str = ME) -> StepRecord | None:
