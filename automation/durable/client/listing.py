@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+import datetime as dt
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db.models import Count, QuerySet
 
+from automation.durable import histories
 from automation.durable.client import filters
 from automation.durable.client.views import (
     LIST_COLUMNS,
@@ -16,6 +19,7 @@ from automation.durable.client.views import (
     WorkflowExecutionCount,
     WorkflowExecutionCountAggregationGroup,
 )
+from automation.durable.histories import WorkflowHistory
 from automation.errors import InvalidInput
 from automation.models import WorkflowExecution as ExecutionRow
 
@@ -80,12 +84,28 @@ class WorkflowExecutionIterator:
         """Read the next page into `current_page`."""
         await sync_to_async(self._fetch)()
 
+    async def map_histories(
+        self,
+        *,
+        event_filter_type: Any = None,
+        skip_archival: bool = False,
+        rpc_metadata: Mapping[str, Any] = {},
+        rpc_timeout: dt.timedelta | None = None,
+    ) -> AsyncIterator[WorkflowHistory]:
+        """The history of each, one after the other, as `Replayer.replay_workflows` takes them."""
+        async for one in self:
+            yield await sync_to_async(_history_of)(one.run_id)
+
     def _fetch(self) -> None:
         found = self._filter.apply(rows()).only(*LIST_COLUMNS)[self._offset : self._offset + self._page_size + 1]
         page = [WorkflowExecution.of(row) for row in found]
         self._more = len(page) > self._page_size
         self._page, self._place = page[: self._page_size], 0
         self._offset += len(self._page)
+
+
+def _history_of(run_id: str) -> WorkflowHistory:
+    return histories.export(ExecutionRow.objects.get(id=run_id))
 
 
 def rows() -> QuerySet[ExecutionRow]:
