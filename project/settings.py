@@ -290,7 +290,11 @@ REST_FRAMEWORK: dict[str, Any] = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Weir",
-    "DESCRIPTION": "Durable workflows for Django, carried by Celery.",
+    "DESCRIPTION": (
+        "Durable workflows for Django, carried by Celery.\n\n"
+        'Every error is `{"error": {"code", "message", "fields"}}`, whatever its status. A method that a path does not '
+        "have is a 405 whose `Allow` header names those that it has; a path that there is not is a 404."
+    ),
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],

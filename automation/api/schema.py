@@ -15,9 +15,14 @@ _MEANINGS = {
     "401": "Nobody is signed in, or the signature is not the sender's.",
     "403": "The caller may not do this; the message says what it takes.",
     "404": "There is no such thing (or page), or it belongs to somebody else.",
+    "406": "The `Accept` header allows nothing that this answers with.",
     "409": "The thing is not in a state that allows this.",
     "412": "If-Match names another state than the present one: somebody else has edited it.",
+    "413": "The body is longer than the server reads (API_MAX_BODY_BYTES).",
+    "415": "The body is of another type than those named here.",
     "422": "The workflow's code refused it, or knows nothing of that name.",
+    "429": "Too many requests; `Retry-After` says in how many seconds the next is welcome.",
+    "503": "The database does not answer at present; `Retry-After` says when to try again.",
 }
 
 
@@ -77,6 +82,13 @@ class EnvelopeSchema(AutoSchema):
             errors.append("409")
         if getattr(self.view, "checks_if_match", False) and writes and "{" in self.path:
             errors.append("412")
+        errors += ["406", "503"]
+        if self._get_request_body():
+            errors.append("413")
+            if not getattr(self.view, "checks_signature", False):  # a signature is that of bytes, whatever their type
+                errors.append("415")
+        if self.view.throttle_classes:
+            errors.append("429")
         also = getattr(self.view, "also_answers", ())
         errors += also.get(getattr(self.view, "action", ""), ()) if isinstance(also, dict) else also
         return sorted(set(errors))

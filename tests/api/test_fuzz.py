@@ -43,10 +43,10 @@ SEED = os.environ.get("API_FUZZ_SEED")
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
-def fuzzed(test: Callable[..., None]) -> Callable[..., None]:
-    """Runs the test with EXAMPLES examples: always the same ones, unless a seed is given."""
+def fuzzed(test: Callable[..., None], times: int = 1) -> Callable[..., None]:
+    """Runs the test with `times` EXAMPLES examples: always the same ones, unless a seed is given."""
     decorated = hypothesis_settings(
-        max_examples=EXAMPLES,
+        max_examples=times * EXAMPLES,
         derandomize=SEED is None,
         database=None,
         deadline=None,

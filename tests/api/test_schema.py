@@ -86,6 +86,7 @@ def test_it_is_valid_and_complete(document: dict[str, Any]) -> None:
         "callbacks/{provider}/",
         "notifications/",
         "notifications/{id}/",
+        "notifications/totals/",
         "notification-preferences/",
         "notification-preferences/{id}/",
         "suppressions/",

@@ -64,20 +64,20 @@ class NotificationDetailSerializer(NotificationSerializer):
         read_only_fields = fields
 
 
-class TotalSerializer(serializers.Serializer[Any]):
+class MessageTotalSerializer(serializers.Serializer[Any]):
     day = serializers.DateField(help_text="In UTC, when the message was made.")
     channel = serializers.ChoiceField(choices=Channel.choices)
     status = serializers.ChoiceField(choices=NotificationStatus.choices, help_text="What it has come to.")
     count = serializers.IntegerField()
 
 
-class TotalsSerializer(serializers.Serializer[Any]):
+class MessageTotalsSerializer(serializers.Serializer[Any]):
     since = serializers.DateField()
     until = serializers.DateField()
-    totals = TotalSerializer(many=True)
+    totals = MessageTotalSerializer(many=True)
 
 
-class TotalsQuerySerializer(serializers.Serializer[Any]):
+class MessageTotalsQuerySerializer(serializers.Serializer[Any]):
     days = serializers.IntegerField(min_value=1, max_value=notifications.MAX_DAYS, default=notifications.DAYS)
 
 

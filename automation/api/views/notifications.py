@@ -15,12 +15,12 @@ from rest_framework.viewsets import GenericViewSet
 from automation.actions import suppressions
 from automation.api.filters import MomentFilter
 from automation.api.serializers.notifications import (
+    MessageTotalsQuerySerializer,
+    MessageTotalsSerializer,
     NotificationDetailSerializer,
     NotificationSerializer,
     PreferenceSerializer,
     SuppressionSerializer,
-    TotalsQuerySerializer,
-    TotalsSerializer,
 )
 from automation.api.views.base import OwnedView, caller
 from automation.models import (
@@ -88,16 +88,16 @@ class NotificationViewSet(
             )
         ],
         filters=False,
-        responses=TotalsSerializer,
+        responses=MessageTotalsSerializer,
     )
     @action(detail=False, pagination_class=None, filter_backends=())
     def totals(self, request: Request) -> Response:
         """The messages that were made on each of the last days; those that are deleted by now (NOTIFICATION_KEEP_DAYS)
         count as well."""
-        given = TotalsQuerySerializer(data=request.query_params)
+        given = MessageTotalsQuerySerializer(data=request.query_params)
         given.is_valid(raise_exception=True)
         found = notifications.totals(caller(request), given.validated_data["days"])
-        return Response(TotalsSerializer(found).data)
+        return Response(MessageTotalsSerializer(found).data)
 
     def get_serializer_class(self) -> Any:
         return NotificationSerializer if self.action == "list" else NotificationDetailSerializer
