@@ -9,7 +9,7 @@ from automation.durable.common import RetryPolicy
 STANDARD_RETRY_POLICY = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=10), maximum_attempts=10
 )
-"""For our own work: 10 attempts within about 20 minutes."""
+"""For our own work: 10 attempts within about nine minutes."""
 
 PAYMENT_RETRY_POLICY = RetryPolicy(
     initial_interval=timedelta(minutes=5), maximum_interval=timedelta(hours=24), maximum_attempts=20

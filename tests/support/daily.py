@@ -77,6 +77,7 @@ class DailyEmulator:
         self.recordings: dict[str, dict[str, Any]] = {}
         self.in_call: set[str] = set()
         self.calls: list[Call] = []
+        self.away: Callable[[], bool] = lambda: False
         self._troubles: list[Trouble] = []
         self._lock = threading.RLock()
         self._released = threading.Event()
@@ -283,6 +284,8 @@ class DailyEmulator:
     def take_trouble(self, call: Call) -> Trouble | None:
         with self._lock:
             self.calls.append(call)
+            if self.away():
+                return Trouble(call.path, status=503)
             for trouble in self._troubles:
                 if re.fullmatch(trouble.pattern, f"{call.method} {call.path}"):
                     self._troubles.remove(trouble)

@@ -7,6 +7,7 @@ import email
 import email.policy
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any
@@ -61,6 +62,7 @@ class SmtpServer:
             self.attempts: list[tuple[str, ...]] = []  # the RCPTs of each transaction that reached DATA or was refused
             self._refusals: dict[str, str] = {}
             self._greylisted = 0
+            self.away: Callable[[], bool] = lambda: False
             self._stall = 0.0
             self._data_answer = ""
             self._drop_answers = 0
@@ -107,6 +109,9 @@ class SmtpServer:
         self, server: SMTP, session: Session, envelope: Envelope, address: str, rcpt_options: list[Any]
     ) -> str:
         with self._lock:
+            if self.away():
+                self.attempts.append((address,))
+                return "421 4.3.2 service not available"
             if self._greylisted > 0:
                 self._greylisted -= 1
                 self.attempts.append((address,))

@@ -16,12 +16,10 @@ from automation.domains.practitioner import activities
 from automation.domains.practitioner.models import Part
 from automation.durable import workflow
 from automation.durable.base import BaseWorkflow
-from automation.durable.common import RetryPolicy
-from automation.durable.exceptions import ActivityError, is_cancelled_exception
+from automation.durable.policies import INTEGRATION_RETRY_POLICY
 
 LIMIT = dt.timedelta(minutes=1)
 DAY = dt.timedelta(days=1)
-MAIL_RETRIES = RetryPolicy(initial_interval=dt.timedelta(seconds=10), maximum_attempts=5)
 
 COMPLETED, STALLED, REJECTED = "completed", "stalled", "rejected"
 
@@ -91,6 +89,7 @@ class PartsWorkflow(BaseWorkflow):
     async def _wait_for(self, part: Part) -> Ending:
         self.current, self.attempt, self.missing = str(part), 0, []
         patience = PATIENCE[part]
+        letters: list[workflow.ActivityHandle] = []
         contact = await self._do(activities.begin_practitioner_part, self.practitioner_id, str(part))
         while True:
             if part in self.said:
@@ -110,10 +109,12 @@ class PartsWorkflow(BaseWorkflow):
                 reason = f"{part.label} not complete after {patience.days} days; missing: {', '.join(self.missing)}"
                 break
             if self.attempt in (0, patience.times // 2):
-                await self._remind(part, contact)
+                letters += self._remind(part, contact)
             self.attempt += 1
             with contextlib.suppress(TimeoutError):
                 await workflow.wait_condition(lambda: part in self.said, timeout=patience.interval)
+        for letter in letters:
+            letter.cancel()  # one that could not go out yet is not needed any more
         if outcome == "failed" and not reason:
             reason = f"{part.label} failed"
         await self._do(activities.end_practitioner_part, self.practitioner_id, str(part), outcome, source, reason)
@@ -123,24 +124,26 @@ class PartsWorkflow(BaseWorkflow):
             return Ending(COMPLETED)
         return Ending(STALLED if outcome == "stalled" else REJECTED, str(part), reason)
 
-    async def _remind(self, part: Part, contact: dict[str, Any]) -> None:
-        """Write what is missing. An onboarding does not fail for want of a mail."""
+    def _remind(self, part: Part, contact: dict[str, Any]) -> list[workflow.ActivityHandle]:
+        """Write what is missing, beside the wait, which a signal ends at once, also while no mail goes out. An
+        onboarding does not fail for want of a mail."""
         if part == Part.BACKGROUND_CHECK:
-            return  # the practitioner waits for it as we do
+            return []  # the practitioner waits for it as we do
         lines = "\n".join(f"- {what}" for what in self.missing)
         payload = {
             "to": contact["email"],
             "subject": f"Your onboarding: {part.label.lower()}",
             "body": f"Hello {contact['name']},\n\nto go on with your onboarding we still need:\n\n{lines}\n",
         }
-        try:
-            await self.execute_activity(
-                "send_email_activity", payload, start_to_close_timeout=LIMIT, retry_policy=MAIL_RETRIES
-            )
-        except ActivityError as error:
-            if is_cancelled_exception(error):
-                raise
-            self.logger.warning("no reminder to practitioner %s: %s", self.practitioner_id, error.cause or error)
+        letter = workflow.start_activity(
+            "send_email_activity", payload, start_to_close_timeout=LIMIT, retry_policy=INTEGRATION_RETRY_POLICY
+        )
+        letter.add_done_callback(self._reminded)
+        return [letter]
+
+    def _reminded(self, letter: workflow.ActivityHandle) -> None:
+        if not letter.cancelled() and (error := letter.exception()) is not None:
+            self.logger.warning("no reminder to practitioner %s: %s", self.practitioner_id, error.__cause__ or error)
 
     async def _do(self, what: Any, *args: Any) -> Any:
         return await self.execute_activity(what, *args, start_to_close_timeout=LIMIT)

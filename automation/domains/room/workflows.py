@@ -88,7 +88,7 @@ class RoomMaintenanceWorkflow(BaseWorkflow):
             room_id,
             start_to_close_timeout=COMPARING,
             heartbeat_timeout=dt.timedelta(minutes=5),
-            retry_policy=STANDARD_RETRY_POLICY,
+            retry_policy=INTEGRATION_RETRY_POLICY,
         )
         differing = [found["room_name"] for found in compared["differences"]]
         mended: dict[str, str] = {}

@@ -11,7 +11,7 @@ from automation.durable import workflow
 from automation.durable.base import BaseWorkflow, monitored_workflow
 from automation.durable.common import RetryPolicy
 from automation.durable.exceptions import ActivityError, ApplicationError
-from automation.durable.policies import INTEGRATION_RETRY_POLICY, STANDARD_RETRY_POLICY
+from automation.durable.policies import INTEGRATION_RETRY_POLICY
 
 LIMIT = dt.timedelta(minutes=2)
 WAITING_FOR_PEOPLE = RetryPolicy(initial_interval=dt.timedelta(seconds=30), backoff_coefficient=1.0)
@@ -48,7 +48,7 @@ class StreamSetupWorkflow(BaseWorkflow):
                         participant,
                         room["room_name"],
                         start_to_close_timeout=LIMIT,
-                        retry_policy=STANDARD_RETRY_POLICY,
+                        retry_policy=INTEGRATION_RETRY_POLICY,
                     )
                     for participant in prepared["participants"]
                 )
@@ -58,7 +58,12 @@ class StreamSetupWorkflow(BaseWorkflow):
             )
         except ActivityError as error:
             if room is not None:
-                await self.execute_activity("delete_room", room["room_name"], start_to_close_timeout=LIMIT)
+                await self.execute_activity(
+                    "delete_room",
+                    room["room_name"],
+                    start_to_close_timeout=LIMIT,
+                    retry_policy=INTEGRATION_RETRY_POLICY,
+                )
             reason = str(error.cause or error)
             await self.execute_activity(activities.mark_stream_failed, stream_id, reason, start_to_close_timeout=LIMIT)
             raise
@@ -127,7 +132,12 @@ class StreamRecordingWorkflow(BaseWorkflow):
         while recording["status"] == "in-progress":
             self._state["status"] = "stopping" if stopped else "recording"
             if not stopped and (self._stop or workflow.now() >= end):
-                await self.execute_activity(activities.stop_stream_recording, stream_id, start_to_close_timeout=LIMIT)
+                await self.execute_activity(
+                    activities.stop_stream_recording,
+                    stream_id,
+                    start_to_close_timeout=LIMIT,
+                    retry_policy=INTEGRATION_RETRY_POLICY,
+                )
                 stopped = True
             else:
                 await self._pause(poll_seconds if stopped else min(poll_seconds, _seconds_to(end)), stopped)

@@ -9,7 +9,7 @@ from typing import Any
 from automation.durable import workflow
 from automation.durable.base import BaseWorkflow, monitored_workflow
 from automation.durable.exceptions import ApplicationError
-from automation.durable.policies import STANDARD_RETRY_POLICY
+from automation.durable.policies import INTEGRATION_RETRY_POLICY, STANDARD_RETRY_POLICY
 
 LIMIT = dt.timedelta(minutes=2)
 FOLLOW_UP_AFTER = dt.timedelta(hours=24)
@@ -53,7 +53,9 @@ class UserOnboardingWorkflow(BaseWorkflow):
     async def _mail(self, data: OnboardingWorkflowInput, subject: str, text: str) -> Any:
         name = " ".join(data.name.split()) or "there"
         payload = {"to": data.email, "subject": subject, "body": text.format(name=name)}
-        return await self.execute_activity("send_email_activity", payload, start_to_close_timeout=LIMIT)
+        return await self.execute_activity(
+            "send_email_activity", payload, start_to_close_timeout=LIMIT, retry_policy=INTEGRATION_RETRY_POLICY
+        )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from typing import Any
 from uuid import UUID
@@ -72,19 +73,22 @@ class BookingWorkflow(_SessionWorkflow):
 
         await self._remind(booking_id, session, REMINDER, "reminder_48h")
         session = await self.until(booking_id, lambda it: it.start - ROOM, "waiting for the room")
-        room = await self._try("create_room", booking_id) if session.is_on else {}
+        # Beside the session: what the provider takes longer for must not put the attendance check off.
+        room = asyncio.create_task(self._try("create_room", booking_id)) if session.is_on else None
         session = await self.until(booking_id, lambda it: it.start + ATTENDANCE, "waiting for the attendance check")
         if not session.is_on and session.status != "completed":
+            _url(room)
             return self._over(booking_id, session)
 
         if session.is_on and not await self.came(booking_id):
             missed = await self._no_show(booking_id)
             if missed["status"] != "recovered":
-                return {**missed, "room": room.get("url", "")}
+                return {**missed, "room": _url(room)}
         session = await self.until(booking_id, lambda it: it.end, "in session")
         if not session.is_on and session.status != "completed":
+            _url(room)
             return self._over(booking_id, session)
-        return {**await self._complete(booking_id), "room": room.get("url", "")}
+        return {**await self._complete(booking_id), "room": _url(room)}
 
     async def _complete(self, booking_id: UUID) -> dict[str, Any]:
         self.stage = "completing"
@@ -98,6 +102,15 @@ class BookingWorkflow(_SessionWorkflow):
         survey = [] if session.has_feedback else await self.tell(booking_id, "survey")
         self.stage = "completed"
         return {"booking_id": str(booking_id), "status": "completed", "earnings": earnings, "survey": bool(survey)}
+
+
+def _url(room: asyncio.Task[dict[str, Any]] | None) -> str:
+    """The room's link; one that is not made yet is not needed any more."""
+    if room is None or not room.done():
+        if room is not None:
+            room.cancel()
+        return ""
+    return str(room.result().get("url", ""))
 
 
 @workflow.defn
