@@ -84,5 +84,5 @@ faults: $(INSTALLED_DEV) ## Kill everything that can be killed, for as long as i
 	@WEIR_FAULTS=long exec $(BIN)/python -m pytest -m faults $(ARGS)
 
 .PHONY: screenshots
-screenshots: $(INSTALLED_DEV) ## Take pictures of the pages with an installed Chromium, into var/screenshots
+screenshots: $(INSTALLED_DEV) ## Take pictures of the pages and of a mail with an installed Chromium, into var/screenshots
 	@exec $(BIN)/python -m project.screenshots $(ARGS)

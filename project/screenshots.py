@@ -1,4 +1,4 @@
-"""`make screenshots`: pictures of the pages of a running Weir, taken by an installed Chromium."""
+"""`make screenshots`: pictures of the pages of a running Weir, and of a mail, taken by an installed Chromium."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import django
 import requests
+import yaml
 
 from project import env
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PAGES = {"api-docs": "/api/v1/docs/", "admin-login": "/admin/login/"}
 SIZE = "1280,900"
+MAIL = "booking-confirmation.yaml"
+"""The template of the gallery whose first mail is taken, with every field's sample."""
+MAILS = {"mail-light": (SIZE, "1"), "mail-dark": (SIZE, "0"), "mail-narrow": ("375,800", "1")}
+"""Size, and what the browser says of the reader's taste: 0 dark, 1 light."""
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -35,13 +41,36 @@ def main() -> None:
         target = directory / f"{name}.png"
         shoot(browser, base + path, target)
         print(target)
+    page = directory / "mail.html"
+    page.write_text(mail(), "utf-8")
+    for name, (size, scheme) in MAILS.items():
+        target = directory / f"{name}.png"
+        shoot(browser, page.as_uri(), target, size=size, scheme=scheme)
+        print(target)
 
 
-def shoot(browser: str, url: str, target: Path) -> None:
+def mail() -> str:
+    """The HTML of a mail as the email action makes it; nothing is sent, and no database asked."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+    django.setup()
+    from automation.actions.config import ActionConfig
+    from automation.actions.registry import registry
+    from automation.rules.fields import sample_context
+
+    template = yaml.safe_load((ROOT / "automation/gallery/templates" / MAIL).read_text("utf-8"))
+    action = ActionConfig.from_mapping(template["workflow"]["actions"][0])
+    preview = registry.get(action.action_type).preview(sample_context(), action)
+    if preview.problems:
+        raise SystemExit(f"weir: {MAIL} makes no mail: {preview.problems[0].message}")
+    return str(preview.rendered["html"])
+
+
+def shoot(browser: str, url: str, target: Path, *, size: str = SIZE, scheme: str = "1") -> None:
     """One page into one PNG file. Raises SystemExit with what the browser said where there is none."""
     target.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="weir-browser-") as profile:
-        options = ["--headless", "--hide-scrollbars", f"--window-size={SIZE}", f"--user-data-dir={profile}"]
+        options = ["--headless", "--hide-scrollbars", f"--window-size={size}", f"--user-data-dir={profile}"]
+        options.append(f"--blink-settings=preferredColorScheme={scheme}")
         if os.geteuid() == 0:
             options.append("--no-sandbox")  # Chromium refuses to run as root with it
         done = subprocess.run(  # noqa: S603 (the operator's browser)

@@ -38,6 +38,10 @@ a {{ color: #1f5fbf; }}
   .content {{ color: #e8eaed !important; }}
   .footer {{ color: #a3aab3 !important; }}
   a {{ color: #8ab4f8 !important; }}
+  .footer a {{ color: #a3aab3 !important; }}
+}}
+@media (max-width: 480px) {{
+  .card {{ padding: 24px 20px !important; }}
 }}
 </style>
 </head>

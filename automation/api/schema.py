@@ -83,7 +83,7 @@ class EnvelopeSchema(AutoSchema):
         if getattr(self.view, "checks_if_match", False) and writes and "{" in self.path:
             errors.append("412")
         errors += ["406", "503"]
-        if self._get_request_body():
+        if self._get_request_body():  # type: ignore[no-untyped-call]
             errors.append("413")
             if not getattr(self.view, "checks_signature", False):  # a signature is that of bytes, whatever their type
                 errors.append("415")

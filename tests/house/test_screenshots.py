@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
 
+from project import screenshots
 from project.embedded import free_port
 from tests.support.receiver import HttpReceiver
 
@@ -29,10 +32,11 @@ def run(**environment: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Path:
-    """Writes the page's address into the picture, as the one part of Chromium that matters here."""
+    """Writes the page's address, size and look into the picture, as the part of Chromium that matters here."""
     path = tmp_path / "browser"
     path.write_text(
-        '#!/bin/sh\nfor last; do case "$last" in --screenshot=*) out=${last#*=};; esac; done\necho "$last" > "$out"\n'
+        '#!/bin/sh\nfor last; do case "$last" in --screenshot=*) out=${last#*=};; --window-size=*) size=${last#*=};; '
+        '--blink-settings=*) look=${last##*=};; esac; done\necho "$last $size $look" > "$out"\n'
     )
     path.chmod(0o755)
     return path
@@ -54,12 +58,48 @@ def test_it_says_that_nothing_runs(browser: Path) -> None:
     assert "make up" in done.stderr
 
 
-def test_it_takes_a_picture_of_each_page(browser: Path, http_receiver: HttpReceiver, tmp_path: Path) -> None:
+def test_it_takes_a_picture_of_each_page_and_of_a_mail(
+    browser: Path, http_receiver: HttpReceiver, tmp_path: Path
+) -> None:
     done = run(CHROMIUM=str(browser), WEIR_URL=http_receiver.url(""), WEIR_VAR_DIR=str(tmp_path))
 
     assert done.returncode == 0, done.stderr
-    pictures = {path.name: path.read_text().strip() for path in (tmp_path / "screenshots").iterdir()}
+    mail = tmp_path / "screenshots" / "mail.html"
+    pictures = {path.name: path.read_text().strip() for path in (tmp_path / "screenshots").glob("*.png")}
     assert pictures == {
-        "api-docs.png": http_receiver.url("/api/v1/docs/"),
-        "admin-login.png": http_receiver.url("/admin/login/"),
+        "api-docs.png": http_receiver.url("/api/v1/docs/") + " 1280,900 1",
+        "admin-login.png": http_receiver.url("/admin/login/") + " 1280,900 1",
+        "mail-light.png": f"{mail.as_uri()} 1280,900 1",
+        "mail-dark.png": f"{mail.as_uri()} 1280,900 0",
+        "mail-narrow.png": f"{mail.as_uri()} 375,800 1",
     }
+    text = mail.read_text("utf-8")
+    assert "Hello José Álvarez," in text
+    assert "https://meet.example.com/abc-defg" in text
+    assert ">Unsubscribe</a>" in text
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium is installed here")
+def test_a_mail_is_readable_light_dark_and_narrow(tmp_path: Path) -> None:
+    """What the pictures of a real browser are made of: a page of the right colour, and a card on it that fits."""
+    browser = str(shutil.which("chromium"))
+    page = tmp_path / "mail.html"
+    page.write_text(screenshots.mail(), "utf-8")
+    colours = {"mail-light": (0xF3, 0xF4, 0xF6), "mail-dark": (0x16, 0x19, 0x1D), "mail-narrow": (0xF3, 0xF4, 0xF6)}
+    for name, (size, scheme) in screenshots.MAILS.items():
+        target = tmp_path / f"{name}.png"
+        screenshots.shoot(browser, page.as_uri(), target, size=size, scheme=scheme)
+        assert first_pixel(target) == colours[name], name
+
+
+def first_pixel(path: Path) -> tuple[int, ...]:
+    """The colour of the upper left corner of a PNG of 8 bits a channel."""
+    data = path.read_bytes()
+    start, parts = 8, []
+    while start < len(data):
+        length, kind = int.from_bytes(data[start : start + 4]), data[start + 4 : start + 8]
+        if kind == b"IDAT":
+            parts.append(data[start + 8 : start + 8 + length])
+        start += 12 + length
+    line = zlib.decompress(b"".join(parts))  # a filter's number, then the pixels; the first one has nothing before it
+    return tuple(line[1:4])
