@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from automation.durable.records import StepRecord
 
+EARLY = dt.timedelta(milliseconds=50)
+"""A message that arrives this little before its row's time is served."""
+
 
 class Wanted(NamedTuple):
     """What a kept run does not know of its execution's rows: how its `open` steps have come on, what was asked for

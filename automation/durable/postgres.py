@@ -31,6 +31,10 @@ Value = Scalar | Sequence[Scalar]
 
 _NO_SUCH_STATEMENT = b"26000"
 
+# Taking over and claiming need not wait for the disk: what depends on them commits later, and is not on the disk before
+# them. Should the database crash in between, they have not happened, and what was begun is begun again.
+NO_WAIT = "no_wait AS (SELECT set_config('synchronous_commit', 'off', TRUE))"
+
 PLANS_LAST = 1.0
 """Seconds after which a connection makes its plans anew …"""
 RUNS_OF_PLANS = 200

@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from django.db import transaction
 from django.db.models import F, Q
 
-from automation.durable.arrivals import Wanted
+from automation.durable.arrivals import EARLY, Wanted
 from automation.durable.records import Decision, ExecutionRecord, NewStep, Outcome, StepRecord
 from automation.models import ExecutionStatus, ExecutionStep, StepKind, StepStatus, WorkflowExecution
 
-EARLY = dt.timedelta(milliseconds=50)
 _UNFINISHED = (StepStatus.PENDING, StepStatus.RUNNING)
 _STEP_FIELDS = StepRecord._fields
 

@@ -19,10 +19,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from automation import clock
-from automation.durable.arrivals import Wanted
-from automation.durable.postgres import Hot, execute
+from automation.durable.arrivals import EARLY, Wanted
+from automation.durable.postgres import NO_WAIT, Hot, execute
 from automation.durable.records import Decision, ExecutionRecord, NewStep, Outcome, StepRecord
 from automation.durable.statements_postgres_append import append
+from automation.durable.statements_postgres_steps import (
+    beat,
+    claim,
+    fire,
+    retry,
+    settle,
+    settle_many,
+    unclaim,
+)
 from automation.models import WorkflowExecution
 
 __all__ = [
@@ -56,10 +65,6 @@ _STEP = (
     "s.stage, s.options, s.input, s.output, s.failure, s.run_at, s.created_at, s.started_at, s.completed_at, "
     "s.worker, s.heartbeat, s.due"
 )
-
-EARLY = dt.timedelta(milliseconds=50)
-"""A message that arrives this little before its row's time is served."""
-
 
 # -- executions --------------------------------------------------------------------------------------------------------
 
@@ -98,13 +103,9 @@ RETURNING {_EXECUTION}, wanted.fresh, clock_timestamp()
 """  # noqa: S608
 
 
-# Taking over and claiming need not wait for the disk: what depends on them commits later, and is not on the disk before
-# them. Should the database crash in between, they have not happened, and what was begun is begun again.
-_NO_WAIT = "no_wait AS (SELECT set_config('synchronous_commit', 'off', TRUE))"
-
 # For one execution no array has to be built, taken apart and sorted.
 _TAKE_ONE = f"""
-WITH {_NO_WAIT}, wanted AS (
+WITH {NO_WAIT}, wanted AS (
     SELECT id, started_at IS NULL AS fresh FROM automation_workflowexecution, no_wait
     WHERE id = $1 AND status IN ('pending', 'running') AND paused_at IS NULL AND ($2::int IS NULL OR epoch = $2)
       AND (started_at IS NOT NULL OR COALESCE(scheduled_for, '-infinity') <= $6)
@@ -197,7 +198,7 @@ _STEP_COLUMNS = "execution_id, seq, kind, name, status, attempt, queue, priority
 _BEGIN = Hot(
     "begin",
     f"""
-WITH {_NO_WAIT}, {_HELD}
+WITH {NO_WAIT}, {_HELD}
 INSERT INTO automation_executionstep ({_STEP_COLUMNS}, started_at)
 SELECT id, $4, $5, $6, 'running', 1, $7, $8, $9, $10, $11, $12, $12 FROM held, no_wait
 RETURNING 1
@@ -286,172 +287,3 @@ WHERE s.execution_id = $1 AND s.status = 'running' AND COALESCE(s.due, 'infinity
 
 def let_go(execution: uuid.UUID, epoch: int, due: dt.datetime) -> None:
     execute(_LET_GO, (execution, epoch, due))
-
-
-# -- one step by itself ------------------------------------------------------------------------------------------------
-
-# Not 'worker is alive', not 'somebody wants it': pending, ready, its time has come, its execution is going on.
-_GOING_ON = "e.id = $1 AND e.status = 'running' AND e.paused_at IS NULL"
-_CLAIM = Hot(
-    "claim",
-    f"""
-WITH {_NO_WAIT}
-UPDATE automation_executionstep s
-SET status = 'running', attempt = s.attempt + 1, worker = $3, started_at = $4, due = $5
-FROM automation_workflowexecution e, no_wait
-WHERE s.execution_id = $1 AND s.seq = $2 AND s.status = 'pending'
-  AND COALESCE(s.due, 'infinity') < 'infinity' AND COALESCE(s.run_at, '-infinity') <= $6
-  AND {_GOING_ON}
-RETURNING s.attempt
-""",  # noqa: S608
-)
-
-
-def claim(step: StepRecord, worker: str, now: dt.datetime, lease: dt.datetime) -> StepRecord | None:
-    rows, attempt = _CLAIM.run(step.execution_id, step.seq, worker, now, lease, now + EARLY)
-    return _claimed(step, attempt, worker, now) if rows else None
-
-
-def _claimed(step: StepRecord, attempt: str | int, worker: str, now: dt.datetime) -> StepRecord:
-    return step._replace(status="running", attempt=int(attempt), worker=worker, started_at=now)
-
-
-_SETTLE_SQL = """
-UPDATE automation_executionstep SET status = $4, output = $5, failure = $6, completed_at = $7, due = $8
-WHERE execution_id = $1 AND seq = $2 AND attempt = $3 AND status = 'running'
-RETURNING execution_id
-"""
-_SETTLE = Hot("settle", _SETTLE_SQL)
-_SETTLE_AND_CLAIM = Hot(
-    "settle_and_claim",
-    f"""
-WITH done AS ({_SETTLE_SQL}), next AS (
-    UPDATE automation_executionstep s
-    SET status = 'running', attempt = s.attempt + 1, worker = $10, started_at = $7, due = $11
-    FROM done, automation_workflowexecution e
-    WHERE s.execution_id = $1 AND s.seq = $9 AND s.status = 'pending'
-      AND COALESCE(s.run_at, '-infinity') <= $7 AND {_GOING_ON}
-    RETURNING s.attempt
-)
-SELECT next.attempt FROM done LEFT JOIN next ON TRUE
-""",  # noqa: S608
-)
-
-
-def settle(
-    execution: uuid.UUID,
-    done: Outcome,
-    due: dt.datetime | None,
-    following: StepRecord | None,
-    worker: str,
-    lease: dt.datetime,
-) -> tuple[bool, StepRecord | None]:
-    values = (execution, done.seq, done.attempt, done.status, done.output, done.failure, done.completed_at, due)
-    if following is None:
-        return _SETTLE.run(*values)[0] == 1, None
-    rows, attempt = _SETTLE_AND_CLAIM.run(*values, following.seq, worker, lease)
-    if not rows or not attempt:
-        return bool(rows), None
-    return True, _claimed(following, attempt, worker, done.completed_at)
-
-
-_SETTLE_MANY = Hot(
-    "settle_many",
-    f"""
-WITH done AS (
-    UPDATE automation_executionstep s
-    SET status = v.status, output = v.output, failure = v.failure, completed_at = v.completed_at, due = v.due
-    FROM unnest($2::int[], $3::int[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[])
-         AS v (seq, attempt, status, output, failure, completed_at, due)
-    WHERE s.execution_id = $1 AND s.seq = v.seq AND s.attempt = v.attempt AND s.status = 'running'
-    RETURNING s.seq
-), next AS (
-    UPDATE automation_executionstep s
-    SET status = 'running', attempt = s.attempt + 1, worker = $10, started_at = $11, due = $12
-    FROM automation_workflowexecution e
-    WHERE s.execution_id = $1 AND s.seq = ANY($9::int[]) AND s.status = 'pending'
-      AND COALESCE(s.due, 'infinity') < 'infinity' AND COALESCE(s.run_at, '-infinity') <= $13 AND {_GOING_ON}
-    RETURNING s.seq, s.attempt
-)
-SELECT seq, NULL FROM done UNION ALL SELECT seq, attempt FROM next
-""",  # noqa: S608
-)
-
-
-def settle_many(
-    execution: uuid.UUID,
-    done: Sequence[tuple[Outcome, dt.datetime | None]],
-    wanted: Sequence[StepRecord],
-    worker: str,
-    now: dt.datetime,
-    lease: dt.datetime,
-) -> tuple[set[int], list[StepRecord]]:
-    outcomes = [outcome for outcome, _ in done]
-    rows = _SETTLE_MANY.rows(
-        execution,
-        [outcome.seq for outcome in outcomes],
-        [outcome.attempt for outcome in outcomes],
-        [outcome.status for outcome in outcomes],
-        [outcome.output for outcome in outcomes],
-        [outcome.failure for outcome in outcomes],
-        [outcome.completed_at for outcome in outcomes],
-        [due for _, due in done],
-        [step.seq for step in wanted],
-        *(worker, now, lease, now + EARLY),
-    )
-    attempts = {int(seq or 0): attempt for seq, attempt in rows if attempt is not None}
-    claimed = [_claimed(step, attempts[step.seq], worker, now) for step in wanted if step.seq in attempts]
-    return {int(seq or 0) for seq, attempt in rows if attempt is None}, claimed
-
-
-_UNCLAIM = """
-UPDATE automation_executionstep SET status = 'pending', attempt = attempt - 1, worker = '', due = $4
-WHERE execution_id = $1 AND seq = ANY($2::int[]) AND worker = $3 AND status = 'running'
-"""
-
-
-def unclaim(execution: uuid.UUID, seqs: Sequence[int], worker: str, now: dt.datetime) -> None:
-    execute(_UNCLAIM, (execution, list(seqs), worker, now))
-
-
-_RETRY = """
-UPDATE automation_executionstep SET status = 'pending', failure = $4, run_at = $5, due = $6, worker = ''
-WHERE execution_id = $1 AND seq = $2 AND attempt = $3 AND status = 'running' AND NOT cancel_requested
-RETURNING 1
-"""
-
-
-def retry(execution: uuid.UUID, seq: int, attempt: int, failure: str, run_at: dt.datetime, due: dt.datetime) -> bool:
-    return bool(execute(_RETRY, (execution, seq, attempt, failure, run_at, due)))
-
-
-_BEAT = """
-UPDATE automation_executionstep SET heartbeat = $4, heartbeat_at = $5, due = $6
-WHERE execution_id = $1 AND seq = $2 AND attempt = $3 AND status = 'running'
-RETURNING cancel_requested
-"""
-
-
-def beat(
-    execution: uuid.UUID, seq: int, attempt: int, details: str, now: dt.datetime, lease: dt.datetime
-) -> tuple[bool, bool]:
-    rows = execute(_BEAT, (execution, seq, attempt, details, now, lease))
-    return (True, bool(rows[0][0])) if rows else (False, True)
-
-
-_FIRE = Hot(
-    "fire",
-    """
-UPDATE automation_executionstep s SET status = 'completed', completed_at = $3, due = $4
-FROM unnest($1::uuid[], $2::int[]) AS v (id, seq), automation_workflowexecution e
-WHERE s.execution_id = v.id AND s.seq = v.seq AND s.kind = 'timer' AND s.status = 'pending' AND s.run_at <= $5
-  AND e.id = v.id AND e.status = 'running' AND e.paused_at IS NULL
-RETURNING s.execution_id
-""",
-)
-
-
-def fire(timers: Sequence[tuple[uuid.UUID, int]], now: dt.datetime, due: dt.datetime) -> list[uuid.UUID]:
-    ids, seqs = [id_ for id_, _ in timers], [seq for _, seq in timers]
-    rows = _FIRE.rows(ids, seqs, now, due, now + EARLY)
-    return [uuid.UUID(id_) for id_ in dict.fromkeys(row[0] for row in rows)]
