@@ -15,14 +15,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from automation.actions.launches import PERMISSION, may_start_all
 from automation.api.serializers.definitions import DefinitionSerializer, DefinitionsSerializer, StartSerializer
 from automation.api.serializers.executions import ExecutionDetailSerializer
+from automation.api.views.base import caller
 from automation.durable.registry import UnknownName
 from automation.errors import NotFound
 from automation.models import WorkflowExecution
 from automation.services import catalogue, running, steering
-
-PERMISSION = "automation.add_workflowexecution"
 
 
 class MayStart(BasePermission):
@@ -32,7 +32,7 @@ class MayStart(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         user = request.user
-        return bool(user and user.is_authenticated and (user.is_staff or user.has_perm(PERMISSION)))
+        return bool(user and user.is_authenticated and may_start_all(caller(request)))
 
 
 def described(entry: catalogue.Entry) -> dict[str, Any]:

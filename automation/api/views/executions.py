@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from automation.actions.launches import PERMISSION, may_start_all
 from automation.api.filters import ExecutionFilter, StepFilter
 from automation.api.serializers.definitions import (
     QueryResultSerializer,
@@ -32,7 +33,6 @@ from automation.api.serializers.executions import (
     StepSerializer,
 )
 from automation.api.views.base import OwnedView, caller
-from automation.api.views.definitions import PERMISSION
 from automation.durable import histories
 from automation.errors import NotFound
 from automation.models import ExecutionStep, User, WorkflowExecution
@@ -163,7 +163,7 @@ class ExecutionViewSet(
         """A new execution of the same workflow begins with a copy of the steps before. Other parameters take what
         starting a Python workflow takes."""
         data, user = self.read(RestartSerializer), caller(request)
-        if data["input"] is not None and not (user.is_staff or user.has_perm(PERMISSION)):
+        if data["input"] is not None and not may_start_all(user):
             raise PermissionDenied(f"Restarting with other parameters takes staff, or the permission {PERMISSION}.")
         new = steering.restart(self.get_object().pk, from_step=data["from_step"], values=data["input"])
         execution = self.get_queryset().get(pk=new)
