@@ -72,6 +72,7 @@ def defn(
             handlers=handlers.collect(target),
         )
         setattr(target, WORKFLOW_ATTRIBUTE, definition)
+        registry.declare(target, definition.name)
         if methods[0] in vars(target):  # so that `definition_of(Class.run)` knows the class
             setattr(vars(target)[methods[0]], WORKFLOW_ATTRIBUTE, definition)
         return target

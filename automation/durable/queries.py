@@ -10,7 +10,7 @@ import uuid
 from typing import Any
 
 from automation import clock
-from automation.durable import statements
+from automation.durable import registry, statements
 from automation.durable.endings import Parked
 from automation.durable.exceptions import NondeterminismError, TemporalError
 from automation.durable.records import ExecutionRecord
@@ -57,6 +57,7 @@ def replayed(row: WorkflowExecution) -> Run:
         raise Conflict(f"execution {row.id} ({row.status}) has not begun{planned}: there is no state to ask for")
     row.started_at = row.started_at or now
     steps = statements.current().load_steps([row.id])
+    registry.know(row.definition)
     try:
         run = Run(record_of(row))
     except UnknownName as error:

@@ -14,6 +14,7 @@ import importlib.util
 import inspect
 import threading
 import typing
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,7 @@ class DuplicateName(ImproperlyConfigured):
 
 _workflows: dict[str, WorkflowDefinition] = {}
 _activities: dict[str, ActivityDefinition] = {}
+_declared: dict[str, weakref.WeakSet[type]] = {}
 _discovered = False
 _lock = threading.RLock()
 
@@ -110,6 +112,18 @@ def activity_definition(function: Callable[..., Any]) -> ActivityDefinition | No
         # (noqa: what `__call__` carries is asked for, not whether there is one)
         definition = getattr(getattr(type(function), "__call__", None), ACTIVITY_ATTRIBUTE, None)  # noqa: B004
     return definition if isinstance(definition, ActivityDefinition) else None
+
+
+def declare(cls: type, name: str) -> None:
+    """Note that a class has been decorated as the workflow of that name."""
+    _declared.setdefault(name, weakref.WeakSet()).add(cls)
+
+
+def know(name: str) -> None:
+    """Where no workflow of that name is registered, but one class has been decorated as such (its module has been
+    imported, by a program that is no worker), register that."""
+    if find_workflow(name) is None and len(found := list(_declared.get(name, ()))) == 1:
+        register_workflow(found[0])
 
 
 def workflow(name: str) -> WorkflowDefinition:

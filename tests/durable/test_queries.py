@@ -223,3 +223,35 @@ def test_code_that_does_not_fit_the_history_cannot_answer(carrier: Carrier) -> N
     with pytest.raises(Conflict, match="does not fit its history: step #1"):
         ask(execution, "count")
     assert rows(execution) == before
+
+
+def test_a_program_that_only_imports_the_class_can_ask(carrier: Carrier) -> None:
+    """As one that is no worker does, and has started nothing itself: it knows an id."""
+    with registry.scoped():
+
+        @workflow.defn(name="queries_elsewhere")
+        class Elsewhere:
+            @workflow.run
+            async def run(self) -> None:
+                await workflow.wait_condition(lambda: False)
+
+            @workflow.query
+            def word(self) -> str:
+                return "heard"
+
+        registry.register_workflow(Elsewhere)
+        execution = carrier.start("queries_elsewhere")
+        carrier.drain()
+    with registry.scoped():
+        assert registry.find_workflow("queries_elsewhere") is None
+        assert ask(execution, "word") == "heard"
+    with registry.scoped():
+
+        @workflow.defn(name="queries_elsewhere")
+        class Another(Elsewhere):
+            @workflow.run
+            async def run(self) -> None: ...
+
+        with pytest.raises(Conflict, match="there is no workflow named 'queries_elsewhere'"):
+            ask(execution, "word")  # which of them?
+        assert Another is not Elsewhere

@@ -1,1 +1,1 @@
-"""Programs in the style of the SDK's hello samples: only their imports are Weir's."""
+"""Programs in the style of the SDK's samples: only their imports are Weir's."""

@@ -91,19 +91,22 @@ async def run_asynchronously(core: Callable[..., Any], *args: Any, **options: An
             ended, value = await sync_to_async(_advance)(cast("Waits[Any]", result))
             if ended:
                 return value
-            if hooks.waiting_is_replaced():
-                await sync_to_async(hooks.wait)(value)
-            else:
+            if not hooks.waiting_is_replaced():
                 await asyncio.sleep(value)
     finally:
         result.close()
 
 
 def _advance(core: Generator[float, None, Any]) -> tuple[bool, Any]:
+    """Look once. Where a hook makes things happen, it does so right after the look: between the two, somebody else who
+    waits might have had all of it happen, and there would be nothing left to wait for."""
     try:
-        return False, next(core)
+        pause = next(core)
     except StopIteration as end:  # which cannot travel through a future
         return True, end.value
+    if hooks.waiting_is_replaced():
+        hooks.wait(pause)
+    return False, pause
 
 
 class Pauses:

@@ -20,34 +20,50 @@ from automation.models import WorkflowExecution, WorkflowSchedule
 on_postgresql = pytest.mark.skipif(connection.vendor == "sqlite", reason="threads share no in-memory database")
 
 PRINTS = {
-    "activity": ["Result: Hello, World!"],
-    "activity_heartbeat": ["Done by the last attempt: [3, 4, 5]"],
-    "activity_method": ["2 rows, the last is HELLO; the database has ['hello', 'HELLO']"],
-    "activity_retry": ["Result: Hello, World, at attempt 4!"],
-    "async_activity_completion": ["Result: Hello, World, from outside!"],
-    "cancellation": ["Cancelled: True, cleaned up: ['activity', 'workflow']"],
-    "child_workflow": ["Result: Hello, World!"],
-    "continue_as_new": ["Result: hello-continue-id at iteration 5"],
-    "cron": ["Hello, every minute!"] * 2,
-    "exception": [
+    "hello_activity": ["Result: Hello, World!"],
+    "hello_activity_heartbeat": ["Done by the last attempt: [3, 4, 5]"],
+    "hello_activity_method": ["2 rows, the last is HELLO; the database has ['hello', 'HELLO']"],
+    "hello_activity_retry": ["Result: Hello, World, at attempt 4!"],
+    "hello_async_activity_completion": ["Result: Hello, World, from outside!"],
+    "hello_cancellation": ["Cancelled: True, cleaned up: ['activity', 'workflow']"],
+    "hello_child_workflow": ["Result: Hello, World!"],
+    "hello_continue_as_new": ["Result: hello-continue-id at iteration 5"],
+    "hello_cron": ["Hello, every minute!"] * 2,
+    "hello_exception": [
         "WorkflowFailureError",
         "ActivityError of compose_greeting",
         "ApplicationError of type NoGreeting: no greeting, details ['World']",
         "ApplicationError of type ValueError: World is nobody, details []",
     ],
-    "local_activity": ["Result: Hello, World! (local: True)"],
-    "parallel_activity": ["Result: Hello, user1!, Hello, user2!, Hello, user3!, Hello, user4!, Hello, user5!"],
-    "patch": ["Hello, old run!", "Goodbye, new run!"],
-    "query": ["In the end: Goodbye, World!"],
-    "schedule": ["Hello, by schedule!"] * 3 + ["3 actions, note: enough"],
-    "search_attributes": ["From 41 to 42, found: ['hello-search-id']"],
-    "signal": ["Result: ['Hello, user1', 'Hello, user2', 'Hello, user3']"],
-    "update": ["Hello, Ada!", "Refused: ValueError: a name, please", "Hello, Bo!", "Result: ['Ada', 'Bo']"],
-    "wait_condition": ["given up after 3 reminders; approved by Ada"],
+    "hello_local_activity": ["Result: Hello, World! (local: True)"],
+    "hello_parallel_activity": ["Result: Hello, user1!, Hello, user2!, Hello, user3!, Hello, user4!, Hello, user5!"],
+    "hello_patch": ["Hello, old run!", "Goodbye, new run!"],
+    "hello_query": ["In the end: Goodbye, World!"],
+    "hello_schedule": ["Hello, by schedule!"] * 3 + ["3 actions, note: enough"],
+    "hello_search_attributes": ["From 41 to 42, found: ['hello-search-id']"],
+    "hello_signal": ["Result: ['Hello, user1', 'Hello, user2', 'Hello, user3']"],
+    "hello_update": ["Hello, Ada!", "Refused: ValueError: a name, please", "Hello, Bo!", "Result: ['Ada', 'Bo']"],
+    "hello_wait_condition": ["given up after 3 reminders; approved by Ada"],
+    "sample_message_handlers": [
+        "8 nodes assigned, job 1 keeps its own: True",
+        "Refused: Full: 2 nodes wanted, 1 are free",
+        "In the end: 8",
+        "Replayed, with failures: {}",
+    ],
+    "sample_resource_pool": [
+        "Used 7 times",
+        "Failed: ['it broke']",
+        "Held in the end: {'one': None, 'two': None}",
+    ],
+    "sample_worker_queues": ["Result: a file on a host of its own: True, cancelled"],
 }
-BY_THE_MINUTE = {"cron", "schedule"}  # run where time can be skipped
-WAITS = BY_THE_MINUTE | {"patch"}  # whose main takes what to wait with
-AT_ONCE = {"async_activity_completion", "cancellation"}  # something goes on beside the program's own waiting
+BY_THE_MINUTE = {"hello_cron", "hello_schedule"}  # run where time can be skipped
+WAITS = BY_THE_MINUTE | {"hello_patch"}  # whose main takes what to wait with
+AT_ONCE = {
+    "hello_async_activity_completion",
+    "hello_cancellation",
+    "sample_worker_queues",
+}  # something goes on beside the program's own waiting
 
 
 LIMIT = 120.0
@@ -55,19 +71,23 @@ LIMIT = 120.0
 
 
 def program(name: str) -> Any:
-    return import_module(f"tests.ported.hello_{name}")
+    return import_module(f"tests.ported.{name}")
+
+
+async def limited(main: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+    await asyncio.wait_for(main(*args), LIMIT)
 
 
 def run(main: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
     """As its last line does: `asyncio.run(main())`."""
 
-    async def limited() -> None:
+    async def and_close() -> None:
         try:
-            await asyncio.wait_for(main(*args), LIMIT)
+            await limited(main, *args)
         finally:
             await sync_to_async(connections.close_all)()  # in asgiref's thread, which stays
 
-    asyncio.run(limited())
+    asyncio.run(and_close())
 
 
 @on_postgresql
@@ -114,15 +134,16 @@ def is_at_work() -> bool:
 def test_where_time_is_skipped(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with WorkflowEnvironment.start_time_skipping() as env:
         env.skip(3600 - env.now.timestamp() % 3600 + 30)  # half a minute past an hour
-        async_to_sync(program(name).main)(*([env.sleep] if name in WAITS else []))
+        async_to_sync(limited)(program(name).main, *([env.sleep] if name in WAITS else []))
     assert capsys.readouterr().out.splitlines() == PRINTS[name]
     assert not WorkflowExecution.objects.filter(completed_at=None).exists()
 
 
 def test_only_their_imports_are_weirs() -> None:
     here = Path(__file__).parent
-    assert {path.stem.removeprefix("hello_") for path in here.glob("hello_*.py")} == PRINTS.keys()
-    for path in here.glob("hello_*.py"):
+    programs = [*here.glob("hello_*.py"), *here.glob("sample_*.py")]
+    assert {path.stem for path in programs} == PRINTS.keys()
+    for path in programs:
         code = path.read_text()
         lines = [line for line in code.splitlines() if re.search(r"automation|django|tests\.", line)]
         assert lines, path
