@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from automation.durable import children, errands
+from automation.durable import children, errands, texts
 from automation.durable.exceptions import NondeterminismError, ReadOnlyContextError
 from automation.durable.futures import ActivityCancellationType, ActivityHandle, StepFuture
 from automation.durable.loop import DurableLoop, DurableTimer
@@ -74,6 +74,8 @@ class Asks:
         """Ask for a step: match it with the history, or remember it as a command. Returns its seq."""
         if self.read_only:
             self.check_writable(f"ask for {kind} {name!r}")
+        texts.check(f"the name of a step ({kind})", name, texts.NAME)
+        texts.check("the name of a queue", queue, texts.QUEUE)
         self.next_seq += 1
         seq = self.next_seq
         known = self._history.get(seq)

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from automation.durable import payloads
+from automation.durable import payloads, texts
+from automation.errors import InvalidInput
 
 Value = TypeVar("Value")
 
@@ -168,7 +169,12 @@ def plain(name: str, value: Any) -> Any:
     """A value as JSON's own types; a time in UTC, so that its text sorts as it does."""
     if isinstance(value, dt.datetime) and value.tzinfo is not None:
         value = value.astimezone(dt.UTC)
-    return payloads.decode(payloads.encode(value, f"search attribute {name!r}"))
+    texts.check("the name of a search attribute", name, texts.NAME)
+    found = payloads.decode(payloads.encode(value, f"search attribute {name!r}"))
+    for one in found if isinstance(found, list) else (found,):
+        if isinstance(one, str) and not texts.storable(one):
+            raise InvalidInput(f"search attribute {name!r} holds a NUL or half of a surrogate pair: {one[:60]!r}")
+    return found
 
 
 def untyped(attributes: Mapping[str, Any] | None) -> SearchAttributes:

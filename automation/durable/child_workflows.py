@@ -8,7 +8,7 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
-from automation.durable import continuing, current, failures, payloads, registry
+from automation.durable import continuing, current, failures, payloads, registry, starts
 from automation.durable.attributes import TypedSearchAttributes
 from automation.durable.children import ChildOptions, parse
 from automation.durable.common import Priority, RetryPolicy, WorkflowIDReusePolicy
@@ -216,6 +216,7 @@ def _ask(options: Mapping[str, Any], *, awaits_start: bool) -> tuple[ChildWorkfl
     run.has_children = True
     if (command := run.commands.get(seq)) is not None:
         command.child = _new(run, seq, name, text, stated, chosen is None, options)
+        starts.check(command.child)
     elif (known := run.known(seq)) is not None:
         stated = parse(known.options)
     handle = ChildWorkflowHandle(loop=run.loop)

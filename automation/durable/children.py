@@ -21,7 +21,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from automation import clock
-from automation.durable import canvas, deliveries, failures, id_policies, payloads, run_options, starts
+from automation.durable import canvas, deliveries, failures, id_policies, inbox, payloads, run_options, starts
 from automation.durable.exceptions import CancelledError, TerminatedError, WorkflowAlreadyStartedError
 from automation.durable.outcomes import Fed
 from automation.durable.records import Decision, ExecutionRecord, NewStep
@@ -162,7 +162,8 @@ def see_to(parent: uuid.UUID, seq: int) -> bool:
             # Its parent is being retried: the step is younger than the end of the child.
             with transaction.atomic():
                 if waiting.filter(status=StepStatus.PENDING).update(due=None):
-                    starts.insert([starts.again(child)], now)
+                    [again] = starts.insert([starts.again(child)], now)
+                    inbox.tell_again(child.id, again)  # what the parent has sent it, it does not send again
             return False
         return report(child)
     if child is not None and step.cancel_requested:

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import F
 
 from automation import clock
-from automation.durable import continuing, run_options, states
+from automation.durable import continuing, run_options, states, texts
 from automation.durable.records import Decision, ExecutionRecord
 from automation.models import ExecutionStatus, ExecutionStep, StepKind, StepStatus, WorkflowExecution
 
@@ -45,7 +45,7 @@ def end(row: WorkflowExecution, status: str, reason: str, now: dt.datetime, fail
     concerns_others = row.parent_id is not None or steps.filter(kind=StepKind.CHILD).exists()
     WorkflowExecution.objects.filter(id=row.id).update(
         status=status,
-        error_message=reason,
+        error_message=texts.shown(reason),
         failure=failure,
         completed_at=now,
         due=now + dt.timedelta(seconds=settings.DURABLE_REPUBLISH_MIN) if concerns_others else None,

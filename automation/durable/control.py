@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from automation import clock
-from automation.durable import canvas, closing, inbox, options, payloads, states, timers
+from automation.durable import canvas, closing, inbox, options, payloads, states, texts, timers
 from automation.errors import Conflict, NotFound
 from automation.models import (
     OPEN_STATUSES,
@@ -119,7 +119,7 @@ def cancel_planned(executions: QuerySet[WorkflowExecution], reason: str) -> int:
     """Cancel those of `executions` that have not begun, in one statement; returns how many."""
     return executions.filter(status=ExecutionStatus.PENDING, started_at=None).update(
         status=ExecutionStatus.CANCELLED,
-        error_message=reason,
+        error_message=texts.shown(reason),
         completed_at=clock.now(),
         due=None,
         epoch=F("epoch") + 1,

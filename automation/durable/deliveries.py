@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import transaction
 
 from automation import clock
-from automation.durable import control, inbox, states
+from automation.durable import control, inbox, states, texts
 from automation.errors import Conflict, NotFound
 from automation.models import (
     OPEN_STATUSES,
@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 def find(workflow_id: str, run_id: str = "") -> WorkflowExecution | None:
     """The execution that a message to this workflow id reaches: the open run, else the newest; or that very run."""
+    if not texts.storable(workflow_id):
+        return None
     rows = WorkflowExecution.objects.filter(namespace=settings.WORKFLOW_NAMESPACE).only("id", "status")
     as_id = _uuid(run_id or workflow_id)
     if run_id:
@@ -68,14 +70,14 @@ def signal(execution: uuid.UUID, name: str, text: str, key: str) -> None:
 
 
 def cancel(execution: uuid.UUID, reason: str, key: str) -> None:
-    """`control.cancel`, once for each key."""
+    """`control.cancel`, once for each key; what it ends at once remembers the key as well."""
     with transaction.atomic():
         row = states.lock(execution)
         if row is not None and _has(row, StepKind.CANCEL, key):
             return
         seq = control.cancel(execution, reason)
-        if row is not None and seq is not None:
-            _mark(row, seq, key)
+        if row is not None:
+            _mark(row, inbox.note_cancel(execution, reason) if seq is None else seq, key)
 
 
 @contextlib.contextmanager

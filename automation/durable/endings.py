@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from automation.durable import failures, payloads
+from automation.durable import failures, payloads, texts
 from automation.durable.exceptions import ContinueAsNewError, FailureError, is_cancelled_exception
 from automation.durable.records import Ending
 from automation.models import ExecutionStatus
@@ -68,9 +68,9 @@ def _counted(ending: Ending, value: Any) -> Ending:
 
 
 def _cancelled(reason: str) -> Ending:
-    return Ending(str(ExecutionStatus.CANCELLED), error_message=reason)
+    return Ending(str(ExecutionStatus.CANCELLED), error_message=texts.shown(reason))
 
 
 def _message_of(error: BaseException) -> str:
     cause = error.__cause__
-    return str(error) if cause is None or str(cause) in str(error) else f"{error}: {cause}"
+    return texts.shown(str(error) if cause is None or str(cause) in str(error) else f"{error}: {cause}")

@@ -57,6 +57,7 @@ def start(new: NewExecution) -> Started:
 
 def admit(new: NewExecution, now: dt.datetime) -> uuid.UUID | None:
     """Make sure that `new` may be written, in the caller's transaction; or return the execution to use in its place."""
+    starts.check(new)
     reuse, conflict = new.id_reuse_policy, new.id_conflict_policy
     if reuse == WorkflowIDReusePolicy.TERMINATE_IF_RUNNING:
         if conflict != WorkflowIDConflictPolicy.UNSPECIFIED:

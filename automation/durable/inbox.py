@@ -108,6 +108,38 @@ def put(
     return -row.inbox_seq
 
 
+def note_cancel(execution: uuid.UUID, reason: str) -> int:
+    """Keep a request to cancel that has ended an execution at once, whose code is not told of it; returns its seq."""
+    row = WorkflowExecution.objects.get(id=execution)  # locked by the caller
+    row.inbox_seq += 1
+    row.save(update_fields=["inbox_seq"])
+    now = clock.now()
+    ExecutionStep.objects.create(
+        execution=row,
+        seq=-row.inbox_seq,
+        kind=StepKind.CANCEL,
+        name="cancel",
+        status=StepStatus.COMPLETED,
+        resolved_seq=0,
+        input=payloads.encode({"reason": reason}),
+        created_at=now,
+        completed_at=now,
+    )
+    return -row.inbox_seq
+
+
+def tell_again(before: uuid.UUID, following: WorkflowExecution) -> None:
+    """Put the signals that an execution was told into the inbox of one that begins in its place."""
+    for step in ExecutionStep.objects.filter(execution_id=before, kind=StepKind.SIGNAL, seq__lt=0).order_by("-seq"):
+        following.inbox_seq += 1
+        step.pk = None
+        step.execution, step.seq, step.resolved_seq = following, -following.inbox_seq, None
+        step.options = options(early=True, **_marks(step.options))
+        step.save(force_insert=True)
+    if following.inbox_seq:
+        following.save(update_fields=["inbox_seq"])
+
+
 def hand_on(before: uuid.UUID, following: WorkflowExecution) -> None:
     """Move what a run was not told before it continued as new into the inbox of the next run, which nobody has seen
     yet; in the transaction of both."""

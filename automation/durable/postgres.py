@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from django.conf import settings
-from django.db import connection
+from django.db import DataError, connection
 from psycopg import pq
 from psycopg.errors import error_from_result
 
@@ -178,7 +178,7 @@ def _text(value: Value) -> bytes | None:
     if value is None:
         return None
     if isinstance(value, str):
-        return value.encode()
+        return _whole(value).encode()
     if isinstance(value, dt.datetime):
         return value.isoformat().encode()
     if isinstance(value, Sequence):
@@ -186,12 +186,19 @@ def _text(value: Value) -> bytes | None:
     return str(value).encode()
 
 
+def _whole(text: str) -> str:
+    """The text, of which libpq would take no more than what comes before a NUL."""
+    if "\0" in text:
+        raise DataError(f"a text with a NUL in it cannot be stored: {text[:60]!r}")
+    return text
+
+
 def _element(value: Scalar) -> str:
     """One element of an array's text; quoted where it is not sure to be harmless."""
     if value is None:
         return "NULL"
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return '"' + _whole(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, dt.datetime):
         return '"' + value.isoformat() + '"'
     return str(value)

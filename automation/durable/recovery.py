@@ -18,7 +18,7 @@ from django.db.models import F, Q
 
 from automation import clock
 from automation.durable import canvas, closing, deadlines, liveness, recovery_steps, statements, states, timers
-from automation.models import ENDED_STATUSES, OPEN_STATUSES, ExecutionStatus, WorkflowExecution
+from automation.models import ENDED_STATUSES, OPEN_STATUSES, ExecutionStatus, ExecutionStep, WorkflowExecution
 
 logger = logging.getLogger(__name__)
 
@@ -99,10 +99,18 @@ def _sweep_batch(now: dt.datetime) -> int:
         closing.settle_quietly(row.id)
     for row in lost:
         row.epoch += 1
-    _send([*idle, *lost], now)
+    _send([*idle, *lost, *_unread(held)], now)
     for row in dead:
         states.dead_letter(row.id, _give_up_text(row.recoveries), now)
     return len(rows)
+
+
+def _unread(rows: Sequence[WorkflowExecution]) -> list[WorkflowExecution]:
+    """Of the executions that a living worker has had for a lease, those with a message that nobody has read: the worker
+    runs a step, and whoever was to read the message meanwhile has not come."""
+    waiting = ExecutionStep.objects.filter(execution__in=[row.id for row in rows], seq__lt=0, resolved_seq=None)
+    found = set(waiting.values_list("execution_id", flat=True)) if rows else set()
+    return [row for row in rows if row.id in found]
 
 
 def _judge(

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Collection
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection
 
 from automation import clock
 from automation.durable import give_up
@@ -15,8 +15,16 @@ from automation.models import ExecutionStep, StepStatus, WorkflowExecution
 
 logger = logging.getLogger(__name__)
 
+UNWRITABLE = (DataError, IntegrityError, ValueError, TypeError, RecursionError, OverflowError)
+"""What it raises to write rows that say something impossible; to try again would raise it again."""
+
 RELEASE_SECONDS = 60.0
 """How long a visit that lost the database tries to give back what it holds."""
+
+
+def is_blameless(error: BaseException) -> bool:
+    """Whether the database failed, or is not what the code expects (yet), rather than those who asked it."""
+    return isinstance(error, DatabaseError | InterfaceError) and not isinstance(error, DataError | IntegrityError)
 
 
 def release(

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from automation import clock
-from automation.durable import attributes, canvas, gathering, memos, payloads, run_options, statements, timers
+from automation.durable import attributes, canvas, gathering, memos, payloads, run_options, statements, texts, timers
 from automation.durable.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from automation.durable.run_options import NONE, RunOptions
 from automation.models import ExecutionStatus, WorkflowExecution
@@ -86,11 +86,20 @@ def record_all_cancelled(new: Sequence[tuple[NewExecution, str]]) -> list[uuid.U
     now = clock.now()
     rows = [_row(one, now) for one, _ in new]
     for row, (_, reason) in zip(rows, new, strict=True):
-        row.status, row.due, row.error_message, row.completed_at = ExecutionStatus.CANCELLED, None, reason, now
+        row.status, row.due, row.completed_at = ExecutionStatus.CANCELLED, None, now
+        row.error_message = texts.shown(reason)
     return [row.id for row in _insert(rows)]
 
 
+def check(new: NewExecution) -> None:
+    """Raise InvalidInput for what no row can hold."""
+    texts.check("the name of a workflow", new.definition, texts.NAME)
+    texts.check("a workflow id", new.business_id, texts.ID)
+    texts.check("the name of a queue", new.queue, texts.QUEUE)
+
+
 def _row(new: NewExecution, now: dt.datetime) -> WorkflowExecution:
+    check(new)
     if not new.definition:
         raise ValueError("a dynamic workflow is started by a name: the one that it is to take")
     if new.start_delay is not None:

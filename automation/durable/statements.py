@@ -70,8 +70,9 @@ class Statements(Protocol):
     def finish(self, decision: Decision, worker: str) -> bool:
         """`append` of one decision that settles the last step of an execution and ends it, leaving nothing open."""
 
-    def let_go(self, execution: uuid.UUID, epoch: int, due: dt.datetime) -> None:
-        """Stop carrying an execution whose step waits for another attempt: steps that run get a `due` of their own."""
+    def let_go(self, execution: uuid.UUID, epoch: int, inbox_seq: int, due: dt.datetime) -> bool:
+        """Stop carrying an execution whose step waits for another attempt: steps that run get a `due` of their own.
+        Whether it has a message that is to be read first; then it is due itself."""
 
     def load_members(self, execution: uuid.UUID, seqs: Sequence[int]) -> list[StepRecord]:
         """Some steps of an execution, in the order of `seqs`."""

@@ -208,11 +208,18 @@ def finish(decision: Decision, worker: str) -> bool:
     return ended is not None and bool(append([decision], worker, ended.completed_at))
 
 
-def let_go(execution: uuid.UUID, epoch: int, due: dt.datetime) -> None:
+def let_go(execution: uuid.UUID, epoch: int, inbox_seq: int, due: dt.datetime) -> bool:
     with transaction.atomic():
-        held = WorkflowExecution.objects.filter(id=execution, epoch=epoch, status=ExecutionStatus.RUNNING)
-        if held.update(worker="", due=None):
-            watch([execution], due)
+        held = WorkflowExecution.objects.select_for_update().filter(
+            id=execution, epoch=epoch, status=ExecutionStatus.RUNNING
+        )
+        row = held.first()
+        if row is None:
+            return False
+        unread = row.inbox_seq != inbox_seq
+        held.update(worker="", due=due if unread else None)
+        watch([execution], due)
+    return unread
 
 
 def load_members(execution: uuid.UUID, seqs: Sequence[int]) -> list[StepRecord]:

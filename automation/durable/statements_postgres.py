@@ -276,14 +276,18 @@ def watch(executions: Sequence[uuid.UUID], due: dt.datetime) -> None:
 
 _LET_GO = """
 WITH held AS (
-    UPDATE automation_workflowexecution SET worker = '', due = NULL
+    UPDATE automation_workflowexecution
+    SET worker = '', due = CASE WHEN inbox_seq = $3 THEN NULL ELSE $4::timestamptz END
     WHERE id = $1 AND epoch = $2 AND status = 'running'
-    RETURNING id
+    RETURNING inbox_seq <> $3 AS unread
+), watched AS (
+    UPDATE automation_executionstep s SET due = $4 FROM held
+    WHERE s.execution_id = $1 AND s.status = 'running' AND COALESCE(s.due, 'infinity') = 'infinity'
 )
-UPDATE automation_executionstep s SET due = $3 FROM held
-WHERE s.execution_id = $1 AND s.status = 'running' AND COALESCE(s.due, 'infinity') = 'infinity'
+SELECT unread FROM held
 """
 
 
-def let_go(execution: uuid.UUID, epoch: int, due: dt.datetime) -> None:
-    execute(_LET_GO, (execution, epoch, due))
+def let_go(execution: uuid.UUID, epoch: int, inbox_seq: int, due: dt.datetime) -> bool:
+    rows = execute(_LET_GO, (execution, epoch, inbox_seq, due))
+    return bool(rows and rows[0][0])

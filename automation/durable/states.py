@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from django.db import transaction
 from django.db.models import Count, F, Q
 
-from automation.durable import failures, timers
+from automation.durable import failures, texts, timers
 from automation.durable.exceptions import SkippedError
 from automation.durable.options import parse
 from automation.durable.records import NewStep
@@ -63,7 +63,7 @@ class Progress:
 
 def progress(execution: uuid.UUID, head: int, now: dt.datetime) -> Progress:
     """Decide by rows how a canvas goes on: skip what follows a failure, or make the next stage ready."""
-    members = ExecutionStep.objects.filter(execution_id=execution, canvas=head)
+    members = ExecutionStep.objects.filter(execution_id=execution, canvas=head, seq__gte=head)
     state = members.aggregate(
         under_way=Count("id", Q(status__in=UNFINISHED, due__isnull=False)),
         left=Count("id", Q(status__in=UNFINISHED)),
@@ -116,7 +116,7 @@ def park(execution: uuid.UUID, epoch: int, error: BaseException) -> bool:
     with transaction.atomic():
         changed = WorkflowExecution.objects.filter(id=execution, epoch=epoch, status=ExecutionStatus.RUNNING).update(
             status=ExecutionStatus.PARKED,
-            error_message=f"{type(error).__name__}: {error}",
+            error_message=texts.shown(f"{type(error).__name__}: {error}"),
             failure=failures.encode(error),
             due=None,
             worker="",
@@ -154,7 +154,7 @@ def open_alert(execution: uuid.UUID, kind: str, message: str, severity: str = Se
         closed_at=None,
         defaults={
             "severity": severity,
-            "message": message,
+            "message": texts.shown(message),
             "execution_id": execution,
             "workflow_id": row["workflow_id"] if row else None,
         },

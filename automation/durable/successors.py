@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from automation.durable import attributes, current, failures, payloads, registry
+from automation.durable import attributes, current, failures, payloads, registry, texts
 from automation.durable.common import RetryPolicy
 from automation.durable.continuing import Continuation
 from automation.durable.definitions import definition_of
@@ -71,6 +71,7 @@ def continue_as_new(
     run = current.run()
     run.check_writable("continue as new")
     definition = run.definition if workflow is None else definition_of(workflow)
+    texts.check("the name of a queue", task_queue or "", texts.QUEUE)
     raise ContinueAsNewError(
         Continuation(
             payloads.encode(list(arguments(arg, args)), f"arguments of workflow {definition.name!r}"),

@@ -15,12 +15,13 @@ import datetime as dt
 import logging
 import time
 import uuid
+import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import transaction
 
 from automation import clock
 from automation.durable import (
@@ -81,6 +82,7 @@ class Visit:
         self._unanswered: deque[tuple[Run, Decision]] = deque()
         self._errands: deque[tuple[uuid.UUID, int]] = deque()
         self._unread: list[tuple[Run, Decision]] = []
+        self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
         if not clock.synchronized_within(CLOCK_SECONDS):
             leases.synchronize_clock()
 
@@ -167,9 +169,11 @@ class Visit:
         try:
             if run is None:
                 run = Run(row)
+                self._runs.add(run)
                 seen = run.replay(steps)
             else:
                 run.execution = row
+                self._runs.add(run)
                 seen = run.catch_up(steps)
             decision = self._decision_of(run, seen)
             if left := [step.seq for step in steps if step.kind in _TO_OTHERS and errands.is_left(step)]:
@@ -207,8 +211,6 @@ class Visit:
             try:
                 self._act_on([(run, self._decision_of(run, children.answer(run, decision)))])
             except (NondeterminismError, Exception) as error:
-                if isinstance(error, DatabaseError | InterfaceError):
-                    raise
                 self._park(run.execution, run, error)
 
     def _read_on(self) -> None:
@@ -221,7 +223,17 @@ class Visit:
             self._advance([(run.execution_id, run.execution.epoch) for run, _ in unread], READ_ON_SECONDS)
 
     def _append(self, decisions: Sequence[Decision], now: dt.datetime) -> set[uuid.UUID]:
-        """Write decisions: in one statement, but for those that change rows of others."""
+        """Write decisions. One that says what no row can hold parks its own execution, and no other's is lost by it."""
+        try:
+            return self._append_together(decisions, now)
+        except releasing.UNWRITABLE as error:
+            if len(decisions) == 1:
+                self._set_aside(decisions[0].execution_id, decisions[0].epoch, error)
+                return set()
+        return {held for decision in decisions for held in self._append([decision], now)}
+
+    def _append_together(self, decisions: Sequence[Decision], now: dt.datetime) -> set[uuid.UUID]:
+        """In one statement, but for those that change rows of others."""
         plain = [decision for decision in decisions if not decision.effects]
         held = self.statements.append(plain, self.worker, now) if plain else set()
         for decision in decisions if len(plain) < len(decisions) else ():
@@ -235,10 +247,25 @@ class Visit:
         return held
 
     def _park(self, row: ExecutionRecord, run: Run | None, error: BaseException) -> None:
-        logger.error("execution %s is parked: %s", row.id, error)
         if run is not None:
             run.close()
-        states.park(row.id, row.epoch, error)
+        for one in (error, error.__cause__):
+            # The code, or what runs on its behalf, has asked a database that failed.
+            if one is not None and releasing.is_blameless(one):
+                raise one
+        self._set_aside(row.id, row.epoch, error)
+
+    def _set_aside(self, execution: uuid.UUID, epoch: int, error: BaseException) -> None:
+        logger.error("execution %s is parked: %s", execution, error)
+        states.park(execution, epoch, error)
+
+    def _or_aside(self, execution: ExecutionRecord, write: Callable[[], bool]) -> bool:
+        """Write, or park the execution whose decision says what no row can hold."""
+        try:
+            return write()
+        except releasing.UNWRITABLE as error:
+            self._set_aside(execution.id, execution.epoch, error)
+            return False
 
     def _write(self, decided: Sequence[tuple[Run, Decision]]) -> set[uuid.UUID]:
         """Write decisions that carry nothing on, in one statement, and send what they asked for."""
@@ -323,7 +350,8 @@ class Visit:
             step.status, decision.keeps = "running", True
             held = bool(self._append([decision], now))
         else:
-            held = self.statements.begin(execution.id, execution.epoch, execution.inbox_seq, step, self.worker, now)
+            wanted = (execution.id, execution.epoch, execution.inbox_seq, step, self.worker, now)
+            held = self._or_aside(execution, partial(self.statements.begin, *wanted))
         if held:
             if decision.unread:
                 _have_read(run)
@@ -369,8 +397,9 @@ class Visit:
                 following.status, decision.keeps = "running", True
                 held = bool(self._append([decision], now))
             else:
-                held = self.statements.carry(
-                    *(execution.id, execution.epoch, execution.inbox_seq, outcome, order, following, self.worker)
+                named = (execution.id, execution.epoch, execution.inbox_seq)
+                held = self._or_aside(
+                    execution, partial(self.statements.carry, *named, outcome, order, following, self.worker)
                 )
             if not held:
                 run.close()
@@ -401,7 +430,7 @@ class Visit:
             return bool(self._write([(run, decision)]))
         if decision.effects or decision.new or decision.due is not None:
             return bool(self._write([(run, decision)]))
-        held = self.statements.finish(decision, self.worker)
+        held = self._or_aside(run.execution, partial(self.statements.finish, decision, self.worker))
         run.close()
         if held:
             hooks.ended(run.execution, ending)
@@ -410,11 +439,13 @@ class Visit:
     def _after_attempt(self, run: Run, step: NewStep, ran: Ran) -> None:
         """The attempt did not end the step in the ordinary way."""
         run.close()
+        execution = run.execution
         if ran.retry_at is not None:
-            self.retry(run.execution_id, step, 1, ran)
+            self.retry(execution.id, step, 1, ran)
         elif ran.handed_out:
-            completions.hand_out(run.execution_id, step.seq, 1)
-        self.statements.let_go(run.execution_id, run.execution.epoch, self.lease())
+            completions.hand_out(execution.id, step.seq, 1)
+        if self.statements.let_go(execution.id, execution.epoch, execution.inbox_seq, self.lease()):
+            _have_read(run)
 
     def _settle(self, execution: uuid.UUID, outcome: Outcome) -> bool:
         due = outcome.completed_at + dt.timedelta(seconds=settings.DURABLE_LEASE)
@@ -468,11 +499,10 @@ class Visit:
             if self._unanswered or self._errands or self._unread:
                 self._go_on()
         except BaseException as error:
-            for waiting, _ in self._unanswered:
-                waiting.close()
+            for run in list(self._runs):
+                run.close()
             live_runs.drop(self.touched)
-            blameless = isinstance(error, DatabaseError | InterfaceError)
-            releasing.release(self.touched, self.worker, self.begun, blameless=blameless)
+            releasing.release(self.touched, self.worker, self.begun, blameless=releasing.is_blameless(error))
             raise
 
 
