@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from automation import clock
-from automation.durable import failures, payloads, starts
+from automation.durable import continuing, failures, payloads, run_options, starts
 from automation.errors import Conflict, InvalidInput, NotFound
 from automation.models import (
     ENDED_STEP_STATUSES,
@@ -122,7 +122,7 @@ class _Watch:
 
 def follow(execution: uuid.UUID, timeout: float | None = None) -> Iterator[str]:
     """A line for each step as it ends, and for each attempt that is repeated, until the execution has ended, which the
-    last line tells.
+    last line tells. Where another run goes on in its place (continued as new, or retried), that one is followed.
 
     Raises NoWorker within 10 s where nobody serves a queue that it waits for, and StillRunning after `timeout` seconds.
     """
@@ -132,8 +132,13 @@ def follow(execution: uuid.UUID, timeout: float | None = None) -> Iterator[str]:
         row = WorkflowExecution.objects.get(id=execution)  # before its steps: what it says, they have done
         yield from _news(row, watch)
         if row.status not in OPEN_STATUSES:
-            yield ending_line(row)
-            return
+            following = _in_its_place(row)
+            if following is None:
+                yield ending_line(row)
+                return
+            yield f"↻ {row.get_status_display().lower()}: {following.id}"
+            execution, watch = following.id, _Watch(set())
+            continue
         _check_served(row, watch)
         if deadline is not None and time.monotonic() > deadline:
             raise StillRunning(
@@ -144,12 +149,29 @@ def follow(execution: uuid.UUID, timeout: float | None = None) -> Iterator[str]:
 
 
 def result_of(execution: uuid.UUID) -> Any:
-    """What a completed execution returned, in JSON's types."""
-    return payloads.decode(WorkflowExecution.objects.only("result").get(id=execution).result)
+    """What a completed execution, or the run in its place, returned, in JSON's types."""
+    return payloads.decode(_last(execution).result)
 
 
 def succeeded(execution: uuid.UUID) -> bool:
-    return WorkflowExecution.objects.filter(id=execution, status=ExecutionStatus.COMPLETED).exists()
+    """Whether it, or the run in its place, has completed."""
+    return _last(execution).status == ExecutionStatus.COMPLETED
+
+
+def _last(execution: uuid.UUID) -> WorkflowExecution:
+    row = WorkflowExecution.objects.get(id=execution)
+    while (following := _in_its_place(row)) is not None:
+        row = following
+    return row
+
+
+def _in_its_place(row: WorkflowExecution) -> WorkflowExecution | None:
+    """The run that goes on with what this one was to do. (The next one of a cron schedule does something anew.)"""
+    continued = row.status == ExecutionStatus.CONTINUED
+    failed = row.status in (ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT)
+    if continued or (failed and not run_options.parse(row.options).cron):
+        return continuing.next_run(row)
+    return None
 
 
 def _news(row: WorkflowExecution, watch: _Watch) -> Iterator[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from automation.durable import activity, registry, workflow
 from automation.durable.common import RetryPolicy
+from automation.durable.exceptions import ApplicationError
 from tasks import engine
 
 LIMIT = dt.timedelta(seconds=30)
@@ -42,6 +43,19 @@ def count_me(directory: str, seconds: float) -> int:
     with counted(directory, "activity"):
         time.sleep(seconds)
     return os.getpid()
+
+
+@workflow.defn(name="commands_countdown")
+class Countdown:
+    """A run for each number, the last of which is none; with a failure at 13 until it is tried again."""
+
+    @workflow.run
+    async def run(self, number: int) -> str:
+        if number == 13 and workflow.info().attempt == 1:
+            raise ApplicationError("not on the first try")
+        if number and number != 13:
+            workflow.continue_as_new(number - 1)
+        return "lift-off"
 
 
 @workflow.defn(name="commands_crowd")
@@ -109,7 +123,7 @@ class TooLong:
         )
 
 
-for _workflow in (Crowd, SignUp, Plain, Refused, TooLong):
+for _workflow in (Countdown, Crowd, SignUp, Plain, Refused, TooLong):
     registry.register_workflow(_workflow)
 registry.register_activity(count_me)
 engine.register_activities()

@@ -14,7 +14,10 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from automation.durable.client import SyncClient
+from automation.durable.common import RetryPolicy
 from automation.models import ExecutionStatus, WorkflowExecution
+from automation.services import running
 from tests.commands.conftest import Run
 from tests.support.carrier import Carrier, result
 from tests.support.processes import Worker
@@ -145,6 +148,35 @@ def test_a_wrong_parameter_is_refused_with_the_right_ones(
 )
 def test_what_cannot_be_started_is_refused(words: tuple[str, ...], said: str, run: Run, db: None) -> None:
     assert said in refused(run, *words)
+
+
+def test_waiting_follows_a_workflow_that_continues_as_new(run: Run, carrier: Carrier) -> None:
+    execution = started(run("trigger_workflow", "commands_countdown", "--number", "2"))
+    carrier.finish()
+    lines = list(running.follow(execution))
+    assert [line.split(":")[0] for line in lines[:2]] == ["↻ continued as new", "↻ continued as new"]
+    assert lines[2].startswith("✓ completed")
+    assert running.succeeded(execution)
+    assert running.result_of(execution) == "lift-off"
+
+
+def test_waiting_follows_a_run_that_is_tried_again(carrier: Carrier) -> None:
+    handle = SyncClient().start_workflow(
+        "commands_countdown", 13, id="unlucky", task_queue="", retry_policy=RetryPolicy(maximum_attempts=2)
+    )
+    execution = uuid.UUID(handle.first_execution_run_id)
+    carrier.finish()
+    assert [line.split()[0] for line in running.follow(execution)] == ["↻", "✓"]
+    assert running.succeeded(execution)
+
+
+def test_waiting_ends_with_the_run_of_a_cron_schedule(carrier: Carrier) -> None:
+    handle = SyncClient().start_workflow("commands_countdown", 0, id="daily", task_queue="", cron_schedule="0 3 * * *")
+    execution = uuid.UUID(handle.first_execution_run_id)
+    carrier.finish(execution)
+    assert WorkflowExecution.objects.count() == 2, "the next one waits for its time"
+    [line] = running.follow(execution)
+    assert line.startswith("✓ completed")
 
 
 @pytest.mark.real
