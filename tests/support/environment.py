@@ -53,6 +53,7 @@ class Environment:
         if not given:
             self.postgres = RunPostgres()
             atexit.register(self.postgres.stop)
+            os.environ["POSTGRES_BIN"] = str(self.postgres.binaries)  # a backup's programs are as new as the server
         if not os.environ.get("TEST_REDIS_URL"):
             self.redis = RedisServer(self.directory / "redis")
             atexit.register(self.redis.stop)

@@ -20,14 +20,11 @@ from automation.durable.exceptions import WorkflowFailureError
 from automation.durable.testing import WorkflowEnvironment
 from automation.models import Alert, User
 from tests.domains.ops.conftest import cause
-from tests.support.environment import environment
 
 
 @pytest.fixture(autouse=True)
 def directory(tmp_path: Path, settings: Any) -> Path:
     settings.BACKUP_DIR = str(tmp_path / "backups")
-    if environment.postgres is not None:
-        settings.POSTGRES_BIN = str(environment.postgres.binaries)
     return tmp_path / "backups"
 
 
