@@ -23,18 +23,21 @@ FROM automation_workflowexecution e, no_wait
 WHERE s.execution_id = $1 AND s.seq = $2 AND s.status = 'pending'
   AND COALESCE(s.due, 'infinity') < 'infinity' AND COALESCE(s.run_at, '-infinity') <= $6
   AND {_GOING_ON}
-RETURNING s.attempt
+RETURNING s.attempt, s.heartbeat
 """,  # noqa: S608
 )
 
 
 def claim(step: StepRecord, worker: str, now: dt.datetime, lease: dt.datetime) -> StepRecord | None:
-    rows, attempt = _CLAIM.run(step.execution_id, step.seq, worker, now, lease, now + EARLY)
-    return _claimed(step, attempt, worker, now) if rows else None
+    rows = _CLAIM.rows(step.execution_id, step.seq, worker, now, lease, now + EARLY)
+    return _claimed(step, *rows[0], worker, now) if rows else None
 
 
-def _claimed(step: StepRecord, attempt: str | int, worker: str, now: dt.datetime) -> StepRecord:
-    return step._replace(status="running", attempt=int(attempt), worker=worker, started_at=now)
+def _claimed(step: StepRecord, attempt: str | None, heartbeat: str | None, worker: str, now: dt.datetime) -> StepRecord:
+    """The heartbeat as it is now: the step may have been read during the attempt before, which has gone on since."""
+    return step._replace(
+        status="running", attempt=int(attempt or 0), heartbeat=heartbeat or "", worker=worker, started_at=now
+    )
 
 
 _SETTLE_SQL = """
@@ -52,9 +55,9 @@ WITH done AS ({_SETTLE_SQL}), next AS (
     FROM done, automation_workflowexecution e
     WHERE s.execution_id = $1 AND s.seq = $9 AND s.status = 'pending'
       AND COALESCE(s.run_at, '-infinity') <= $7 AND {_GOING_ON}
-    RETURNING s.attempt
+    RETURNING s.attempt, s.heartbeat
 )
-SELECT next.attempt FROM done LEFT JOIN next ON TRUE
+SELECT next.attempt, next.heartbeat FROM done LEFT JOIN next ON TRUE
 """,  # noqa: S608
 )
 
@@ -70,10 +73,10 @@ def settle(
     values = (execution, done.seq, done.attempt, done.status, done.output, done.failure, done.completed_at, due)
     if following is None:
         return _SETTLE.run(*values)[0] == 1, None
-    rows, attempt = _SETTLE_AND_CLAIM.run(*values, following.seq, worker, lease)
-    if not rows or not attempt:
+    rows = _SETTLE_AND_CLAIM.rows(*values, following.seq, worker, lease)
+    if not rows or rows[0][0] is None:
         return bool(rows), None
-    return True, _claimed(following, attempt, worker, done.completed_at)
+    return True, _claimed(following, *rows[0], worker, done.completed_at)
 
 
 _SETTLE_MANY = Hot(
@@ -93,9 +96,9 @@ WITH done AS (
     FROM automation_workflowexecution e
     WHERE s.execution_id = $1 AND s.seq = ANY($9::int[]) AND s.status = 'pending'
       AND COALESCE(s.due, 'infinity') < 'infinity' AND COALESCE(s.run_at, '-infinity') <= $13 AND {_GOING_ON}
-    RETURNING s.seq, s.attempt
+    RETURNING s.seq, s.attempt, s.heartbeat
 )
-SELECT seq, NULL FROM done UNION ALL SELECT seq, attempt FROM next
+SELECT seq, NULL, NULL FROM done UNION ALL SELECT seq, attempt, heartbeat FROM next
 """,  # noqa: S608
 )
 
@@ -121,9 +124,9 @@ def settle_many(
         [step.seq for step in wanted],
         *(worker, now, lease, now + EARLY),
     )
-    attempts = {int(seq or 0): attempt for seq, attempt in rows if attempt is not None}
-    claimed = [_claimed(step, attempts[step.seq], worker, now) for step in wanted if step.seq in attempts]
-    return {int(seq or 0) for seq, attempt in rows if attempt is None}, claimed
+    begun = {int(seq or 0): (attempt, heartbeat) for seq, attempt, heartbeat in rows if attempt is not None}
+    claimed = [_claimed(step, *begun[step.seq], worker, now) for step in wanted if step.seq in begun]
+    return {int(seq or 0) for seq, attempt, _ in rows if attempt is None}, claimed
 
 
 _UNCLAIM = """

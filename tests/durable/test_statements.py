@@ -271,6 +271,25 @@ def test_settle_many_writes_and_claims_each_by_itself(sql: statements.Statements
     assert (step(execution, 2).status, step(execution, 2).worker) == ("pending", "")
 
 
+@pytest.mark.parametrize("how", ["claim", "settle", "settle_many"])
+def test_a_claim_knows_what_came_since_the_step_was_read(
+    sql: statements.Statements, execution: uuid.UUID, how: str
+) -> None:
+    """A worker that read the step during the attempt before, and claims it after that has failed."""
+    assert claim(sql, execution, 1) is not None
+    loaded = record(sql, execution, 1)
+    sql.beat(execution, 1, 1, "[5]", clock.now(), later())
+    assert sql.retry(execution, 1, 1, "", clock.now(), later())
+    if how == "claim":
+        claimed = sql.claim(loaded, OTHER, clock.now(), later())
+    elif how == "settle":
+        claimed = sql.settle(execution, done(3), later(), loaded, OTHER, later())[1]
+    else:
+        (claimed,) = sql.settle_many(execution, [], [loaded], OTHER, clock.now(), later())[1]
+    assert claimed is not None
+    assert (claimed.attempt, claimed.heartbeat) == (2, "[5]")
+
+
 def test_retry_and_heartbeat_hold_only_for_the_attempt_that_runs(
     sql: statements.Statements, execution: uuid.UUID
 ) -> None:
