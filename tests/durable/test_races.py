@@ -1,0 +1,287 @@
+"""What happens between two lines: a run that continues as new while somebody speaks to it, a message that comes while a
+step runs and whose wake-up is lost, a worker that dies between a delivery and its record."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import OperationalError
+
+from automation import clock
+from automation.durable import control, deliveries, inbox, payloads, updates, workflow
+from automation.durable.client import SyncClient, SyncWorkflowHandle, WorkflowUpdateStage
+from automation.durable.common import RetryPolicy
+from automation.durable.exceptions import ChildWorkflowError
+from automation.models import ExecutionStatus, ExecutionStep, StepKind, WorkflowExecution
+from tests.durable.snippets import begun, ended, outcome, snippet
+from tests.flows import activities
+from tests.flows.workflows import call
+from tests.support.carrier import Carrier, Faults, result, row
+
+
+def relay(carrier: Carrier) -> SyncWorkflowHandle:
+    """A workflow that continues as new at each "turn", waiting."""
+    handle = SyncClient().start_workflow("flows_relay", id="relay", result_type=list)
+    carrier.drain()
+    return handle
+
+
+def runs_of_relay() -> list[str]:
+    rows = WorkflowExecution.objects.filter(definition="flows_relay").order_by("created_at", "id")
+    return list(rows.values_list("status", flat=True))
+
+
+def turn_before(monkeypatch: pytest.MonkeyPatch, carrier: Carrier, module: Any, name: str) -> None:
+    """Have the relay continue as new right before the first call of this function, which has its old run in hand."""
+    real, signal = getattr(module, name), inbox.signal
+    turned: list[int] = []
+
+    def call_late(execution: uuid.UUID, *args: Any, **options: Any) -> Any:
+        if not turned:
+            turned.append(1)
+            carrier.drain()
+            assert signal(execution, "turn", payloads.encode([0])) is not None
+            carrier.drain()
+        return real(execution, *args, **options)
+
+    monkeypatch.setattr(module, name, call_late)
+
+
+# -- a run that continues as new ---------------------------------------------------------------------------------------
+
+
+def test_what_comes_together_with_the_last_word_is_heard_by_the_next_run(carrier: Carrier) -> None:
+    handle = relay(carrier)
+    handle.signal("turn", 0)
+    handle.signal("see", 1)
+    handle.signal("see", 2)
+    update = updates.put(row_of("relay").id, "add", payloads.encode([3, 7]), "an update")
+    first = row_of("relay").id
+    carrier.drain()
+    assert runs_of_relay() == ["continued_as_new", "running"]
+    assert list(row(first).steps.values_list("name", flat=True)) == ["turn"]
+    assert updates.look(first, update, "an update").output == '"added 7"'
+    assert handle.get_update_handle("an update").result() == "added 7"
+    handle.signal("close")
+    carrier.finish()
+    assert handle.result() == [[1, 2], 7]
+
+
+def test_a_request_to_cancel_that_comes_with_the_last_word_cancels_the_next_run(carrier: Carrier) -> None:
+    handle = relay(carrier)
+    handle.signal("turn", 0)
+    handle.cancel(reason="enough")
+    carrier.finish()
+    assert runs_of_relay() == ["continued_as_new", "cancelled"]
+    assert row_of("relay").error_message == "enough"
+
+
+def row_of(business_id: str) -> WorkflowExecution:
+    found = deliveries.find(business_id)
+    assert found is not None
+    return row(found.id)
+
+
+def test_a_program_s_message_reaches_the_run_that_is_there(carrier: Carrier, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = relay(carrier)
+    turn_before(monkeypatch, carrier, inbox, "signal")
+    handle.signal("see", 1)
+    turn_before(monkeypatch, carrier, updates, "put")
+    before = WorkflowUpdateStage.ADMITTED
+    monkeypatch.setattr("automation.durable.client.handles.wait_for_update", lambda *_: iter(()))
+    handle.start_update("add", args=[2, 5], id="mine", wait_for_stage=before)
+    carrier.drain()
+    turn_before(monkeypatch, carrier, control, "cancel")
+    handle.cancel()
+    carrier.finish()
+    assert runs_of_relay() == ["continued_as_new"] * 3 + ["cancelled"]
+    [update] = ExecutionStep.objects.filter(kind=StepKind.UPDATE)
+    assert (update.status, update.output) == ("completed", '"added 5"')
+    assert ExecutionStep.objects.filter(kind=StepKind.SIGNAL, name="see").count() == 1
+
+
+def test_a_workflow_s_message_reaches_the_run_that_is_there(carrier: Carrier, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def tells(_data: Any) -> Any:
+        await workflow.get_external_workflow_handle("relay").signal("see", 4)
+        await workflow.get_external_workflow_handle("relay").signal("close")
+        return "told"
+
+    handle = relay(carrier)
+    turn_before(monkeypatch, carrier, deliveries, "signal")
+    assert outcome(carrier, tells) == "told"
+    assert handle.result() == [[4], 0]
+    assert runs_of_relay() == ["continued_as_new", "completed"]
+
+
+def test_a_parent_s_end_reaches_a_child_that_continues_meanwhile(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def leaves(_data: Any) -> Any:
+        await workflow.start_child_workflow("flows_relay", id="relay")
+        return "gone"
+
+    turn_before(monkeypatch, carrier, control, "terminate")
+    assert outcome(carrier, leaves) == "gone"
+    assert runs_of_relay() == ["continued_as_new", "terminated"]
+
+
+def test_a_parent_s_cancel_reaches_a_child_that_continues_meanwhile(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cancels(_data: Any) -> Any:
+        handle = await workflow.start_child_workflow("flows_relay", id="relay")
+        await asyncio.sleep(60)
+        handle.cancel()
+        try:
+            await handle
+        except ChildWorkflowError as error:
+            return type(error.cause).__name__
+
+    turn_before(monkeypatch, carrier, deliveries, "cancel")
+    assert outcome(carrier, cancels) == "CancelledError"
+    assert runs_of_relay() == ["continued_as_new", "cancelled"]
+
+
+# -- a message that comes while a step runs ----------------------------------------------------------------------------
+
+
+def says_during(carrier: Carrier, point: str, then: Callable[[uuid.UUID], None] | None = None) -> list[uuid.UUID]:
+    """Have "say" signalled to the execution in the returned list at a point, with nobody told of it."""
+    about: list[uuid.UUID] = []
+    said: list[int] = []
+
+    def say(here: str) -> bool:
+        if here == point and not said:
+            said.append(1)
+            with carrier.broker_away():
+                inbox.signal(about[0], "say", payloads.encode(["hello"]))
+            if then is not None:
+                then(about[0])
+        return False
+
+    carrier.under(Faults(kill=say))
+    return about
+
+
+async def waits_for_a_word(slow: Any) -> Any:
+    heard: list[Any] = []
+    workflow.set_signal_handler("say", heard.append)
+    policy = RetryPolicy(initial_interval=dt.timedelta(hours=1))
+    task = asyncio.create_task(call(*slow, retry_policy=policy))
+    await workflow.wait_condition(lambda: bool(heard))
+    task.cancel()
+    return heard
+
+
+def test_a_message_that_came_during_a_failing_attempt_does_not_wait_for_the_next(carrier: Carrier) -> None:
+    snippet(waits_for_a_word)
+    about = says_during(carrier, "after flows_flaky")
+    about.append(carrier.start("flows_snippet", "waits_for_a_word", ["flaky", 1, 1]))
+    carrier.drain()
+    carrier.finish(*about, days=0.01)
+    assert result(about[0]) == ["hello"]
+
+
+def test_a_message_that_came_during_a_long_step_is_read_while_it_runs(carrier: Carrier) -> None:
+    """Also where whoever was to be woken for it was not told."""
+
+    def linger(execution: uuid.UUID) -> None:
+        for _ in range(2):
+            clock.shift(settings.DURABLE_LEASE + 0.5)
+            carrier.sweep()
+            carrier.deliver_one()
+        assert row(execution).status == ExecutionStatus.COMPLETED
+
+    snippet(waits_for_a_word)
+    about = says_during(carrier, "before flows_echo", linger)
+    about.append(carrier.start("flows_snippet", "waits_for_a_word", ["echo", 1]))
+    carrier.drain()
+    carrier.finish(*about)
+    assert result(about[0]) == ["hello"]
+
+
+# -- a worker that dies in between -------------------------------------------------------------------------------------
+
+
+def test_a_cancel_that_ended_its_target_at_once_is_not_denied_the_second_time(carrier: Carrier) -> None:
+    async def cancels(_data: Any) -> Any:
+        await workflow.get_external_workflow_handle("later").cancel()
+        return "cancelled"
+
+    later = clock.now() + dt.timedelta(days=1)
+    target = carrier.start("flows_relay", business_id="later", scheduled_for=later)
+
+    def dies(point: str) -> bool:
+        over = point == "before UPDATE executionstep" and row(target).status == ExecutionStatus.CANCELLED
+        return over and not carrier.deaths
+
+    carrier.under(Faults(kill=dies, queries=True))
+    execution = begun(carrier, cancels)
+    assert carrier.deaths
+    carrier.finish(execution)
+    assert result(execution) == "cancelled"
+
+
+def test_a_child_that_begins_anew_with_its_parent_hears_again_what_it_was_told(carrier: Carrier) -> None:
+    async def tells(_data: Any) -> Any:
+        handle = await workflow.start_child_workflow("flows_relay", id="relay", result_type=list)
+        await handle.signal("see", 1)
+        await call("broken", "told")
+        await handle.signal("see", 2)
+        await handle.signal("close")
+        return await handle
+
+    execution = ended(carrier, tells).id
+    assert row(execution).status == ExecutionStatus.FAILED
+    assert runs_of_relay() == ["terminated"]
+    activities.mended.add("told")
+    control.retry(execution)
+    carrier.finish(execution)
+    assert result(execution) == [[1, 2], 0]
+    activities.mended.clear()
+
+
+def test_a_database_that_fails_workflow_code_parks_nobody(carrier: Carrier) -> None:
+    asked: list[int] = []
+
+    async def asks(_data: Any) -> Any:
+        asked.append(1)
+        if len(asked) == 1:
+            raise OperationalError("the connection is lost")  # as `get_last_completion_result` may
+        return "answered"
+
+    execution = begun(carrier, asks)
+    assert [type(error) for error in carrier.errors] == [OperationalError]
+    carrier.finish(execution)
+    assert result(execution) == "answered"
+    assert row(execution).recoveries == 0
+
+
+def test_code_that_a_failing_visit_leaves_behind_is_closed_on_the_spot(carrier: Carrier) -> None:
+    closed: list[str] = []
+
+    async def works(_data: Any) -> Any:
+        try:
+            return await call("echo", 1)
+        finally:
+            closed.append("closed")
+
+    def fails(point: str) -> bool:
+        if point == "before begin" and not carrier.errors:
+            assert closed == []
+            raise OperationalError("the connection is lost")
+        return False
+
+    carrier.under(Faults(kill=fails))
+    snippet(works)
+    execution = carrier.start("flows_snippet", "works")
+    carrier.deliver_one()
+    assert closed == ["closed"]
+    carrier.finish(execution)
+    assert result(execution) == 1
