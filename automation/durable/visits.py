@@ -12,16 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import logging
 import time
 import uuid
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from django.conf import settings
-from django.db import transaction
 
 from automation import clock
 from automation.durable import (
@@ -34,12 +31,10 @@ from automation.durable import (
     leases,
     links,
     live_runs,
-    liveness,
     local_activities,
     options,
     releasing,
     runner,
-    statements,
     states,
     timers,
 )
@@ -47,12 +42,10 @@ from automation.durable.exceptions import NondeterminismError
 from automation.durable.records import Decision, ExecutionRecord, NewStep, Outcome, StepRecord
 from automation.durable.replay import Run
 from automation.durable.runner import Attempt, Ran
+from automation.durable.writing import Writing
 from automation.models import StepKind, StepStatus
 
-logger = logging.getLogger(__name__)
-
 _ACTIVITY = str(StepKind.ACTIVITY)
-_TIMER = str(StepKind.TIMER)
 _TO_OTHERS = (str(StepKind.CHILD), str(StepKind.EXTERNAL))
 
 CLOCK_SECONDS = 60.0
@@ -66,22 +59,17 @@ READ_ON_SECONDS = 0.02
 this visit, which has the live run; another one would have to replay the history first."""
 
 
-class Visit:
+class Visit(Writing):
     """`queue` is the one whose steps may be carried; `hard_limit` is when Celery ends the process, in seconds from
     now."""
 
     def __init__(self, queue: str, hard_limit: float, budget: float | None = None) -> None:
-        self.queue = queue
+        super().__init__(queue)
         started = time.monotonic()
         self.hands_over_at = started + (settings.DURABLE_LINK_BUDGET if budget is None else budget)
         self.killed_at = started + hard_limit
-        self.worker = liveness.worker_id()
-        self.statements = statements.current()
         self.touched: set[uuid.UUID] = set()
         self.begun: set[tuple[uuid.UUID, int]] = set()
-        self._unanswered: deque[tuple[Run, Decision]] = deque()
-        self._errands: deque[tuple[uuid.UUID, int]] = deque()
-        self._unread: list[tuple[Run, Decision]] = []
         self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
         if not clock.synchronized_within(CLOCK_SECONDS):
             leases.synchronize_clock()
@@ -221,101 +209,6 @@ class Visit:
                 _have_read(run)
         else:
             self._advance([(run.execution_id, run.execution.epoch) for run, _ in unread], READ_ON_SECONDS)
-
-    def _append(self, decisions: Sequence[Decision], now: dt.datetime) -> set[uuid.UUID]:
-        """Write decisions. One that says what no row can hold parks its own execution, and no other's is lost by it."""
-        try:
-            return self._append_together(decisions, now)
-        except releasing.UNWRITABLE as error:
-            if len(decisions) == 1:
-                self._set_aside(decisions[0].execution_id, decisions[0].epoch, error)
-                return set()
-        return {held for decision in decisions for held in self._append([decision], now)}
-
-    def _append_together(self, decisions: Sequence[Decision], now: dt.datetime) -> set[uuid.UUID]:
-        """In one statement, but for those that change rows of others."""
-        plain = [decision for decision in decisions if not decision.effects]
-        held = self.statements.append(plain, self.worker, now) if plain else set()
-        for decision in decisions if len(plain) < len(decisions) else ():
-            if not decision.effects:
-                continue
-            with transaction.atomic():
-                if self.statements.append([decision], self.worker, now):
-                    for effect in decision.effects:
-                        effect(now)
-                    held.add(decision.execution_id)
-        return held
-
-    def _park(self, row: ExecutionRecord, run: Run | None, error: BaseException) -> None:
-        if run is not None:
-            run.close()
-        for one in (error, error.__cause__):
-            # The code, or what runs on its behalf, has asked a database that failed.
-            if one is not None and releasing.is_blameless(one):
-                raise one
-        self._set_aside(row.id, row.epoch, error)
-
-    def _set_aside(self, execution: uuid.UUID, epoch: int, error: BaseException) -> None:
-        logger.error("execution %s is parked: %s", execution, error)
-        states.park(execution, epoch, error)
-
-    def _or_aside(self, execution: ExecutionRecord, write: Callable[[], bool]) -> bool:
-        """Write, or park the execution whose decision says what no row can hold."""
-        try:
-            return write()
-        except releasing.UNWRITABLE as error:
-            self._set_aside(execution.id, execution.epoch, error)
-            return False
-
-    def _write(self, decided: Sequence[tuple[Run, Decision]]) -> set[uuid.UUID]:
-        """Write decisions that carry nothing on, in one statement, and send what they asked for."""
-        if not decided:
-            return set()
-        now = clock.now()
-        for _, decision in decided:
-            states.plan_dues(decision.new, now)
-            if decision.unfinished:
-                local_activities.plan(decision)
-        held = self._append([decision for _, decision in decided], now)
-        for run, decision in decided:
-            if decision.execution_id in held and decision.ending is None:
-                self._send(decision, now)
-                if decision.unread:
-                    self._unread.append((run, decision))
-                if decision.unfinished and decision.keeps:
-                    self._unanswered.append((run, decision))
-                elif decision.unfinished:
-                    run.close()
-                    canvas.visit([(run.execution_id, None)], run.execution.queue)
-                elif run.stands_back and any(step.completed_at is not None for step in decision.new):
-                    run.close()  # what it stood back for has been run
-                    canvas.visit([(run.execution_id, None)], run.execution.queue)
-                elif not run.stands_back and (decision.unread or _is_near(decision, now) or live_runs.is_worth(run)):
-                    live_runs.keep(run)
-                else:
-                    run.close()
-            else:
-                # Ended; or somebody took it over meanwhile, and what was decided here is void.
-                run.close()
-                if decision.ending is not None and decision.execution_id in held:
-                    hooks.ended(run.execution, decision.ending)
-                    if decision.due is not None:
-                        closing.settle_quietly(run.execution_id)
-        return held
-
-    def _send(self, decision: Decision, now: dt.datetime) -> None:
-        self._errands.extend((decision.execution_id, seq) for seq in decision.errands)
-        plain = [step for step in decision.new if step.kind == _ACTIVITY and step.canvas is None]
-        if plain:
-            canvas.parallel(decision.execution_id, plain, now)
-        for head in {step.canvas for step in decision.new if step.canvas is not None}:
-            members = [step for step in decision.new if step.canvas == head]
-            canvas.segment(decision.execution_id, head, members, now)
-        horizon = now + dt.timedelta(seconds=settings.DURABLE_COUNTDOWN_HORIZON)
-        for step in decision.new:
-            if step.kind == _TIMER and step.run_at is not None and step.run_at <= horizon:
-                countdown = max(0.0, (step.run_at - now).total_seconds())
-                canvas.fire([(decision.execution_id, step.seq)], self.queue, countdown=countdown)
 
     # -- carrying on ---------------------------------------------------------------------------------------------------
 
@@ -509,9 +402,3 @@ class Visit:
 def _have_read(run: Run) -> None:
     """Have somebody else read the messages that came for an execution while this visit was at it."""
     canvas.visit([(run.execution_id, run.execution.epoch)], run.execution.queue, priority=run.execution.priority)
-
-
-def _is_near(decision: Decision, now: dt.datetime) -> bool:
-    """Whether a run may be needed soon: one that only waits for a distant timer costs memory for nothing."""
-    horizon = now + dt.timedelta(seconds=settings.DURABLE_COUNTDOWN_HORIZON)
-    return not decision.new or any(step.run_at is None or step.run_at <= horizon for step in decision.new)
