@@ -89,7 +89,8 @@ def _sweep_batch(now: dt.datetime) -> int:
             ExecutionStep.objects.select_for_update(skip_locked=True, of=("self",))
             .select_related("execution")
             .filter(
-                Q(due__lte=now) | Q(due__lte=ahead, due=F("run_at"), status=StepStatus.PENDING),
+                Q(due__lte=now) | Q(due=F("run_at"), status=StepStatus.PENDING),
+                due__lte=ahead,  # by itself: no plan is to walk the whole index of what is due some day
                 execution__namespace=settings.WORKFLOW_NAMESPACE,
             )
             .order_by("due")

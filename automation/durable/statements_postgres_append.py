@@ -45,14 +45,15 @@ settled AS (
     FROM locked l
     JOIN unnest($14::uuid[], $15::int[], $16::int[], $17::text[], $18::text[], $19::text[], $20::timestamptz[],
                 $21::int[]) AS v (id, seq, attempt, status, output, failure, completed_at, resolved_seq) ON v.id = l.id
-    WHERE s.execution_id = v.id AND s.seq = v.seq AND s.attempt = v.attempt AND s.status = 'running'
+    WHERE s.execution_id = v.id AND s.seq = v.seq AND s.seq = ANY($15::int[]) AND s.attempt = v.attempt
+      AND s.status = 'running'
     RETURNING s.execution_id
 )"""
 _SEEN = """
 seen AS (
     UPDATE automation_executionstep s SET resolved_seq = v.resolved_seq, due = NULL
     FROM held h JOIN unnest(${a}::uuid[], ${b}::int[], ${c}::int[]) AS v (id, seq, resolved_seq) ON v.id = h.id
-    WHERE s.execution_id = v.id AND s.seq = v.seq
+    WHERE s.execution_id = v.id AND s.seq = v.seq AND s.seq = ANY(${b}::int[])
 )"""
 _CANCELLED = """
 cancelled AS (
@@ -64,6 +65,7 @@ cancelled AS (
         due = CASE WHEN s.status = 'pending' THEN NULL ELSE s.due END
     FROM held h JOIN unnest(${a}::uuid[], ${b}::int[], ${c}::int[]) AS v (id, seq, mark) ON v.id = h.id
     WHERE s.execution_id = v.id AND (v.seq IS NULL OR s.seq = v.seq OR s.canvas = v.seq)
+      AND s.seq >= COALESCE(v.seq, -2147483648)
       AND s.status IN ('pending', 'running')
 )"""
 _NEW = """
