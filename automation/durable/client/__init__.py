@@ -9,9 +9,10 @@
 """
 
 from automation.durable.client.activity_handles import AsyncActivityHandle, SyncActivityHandle
-from automation.durable.client.core import Client, SyncClient, WithStartWorkflowOperation
+from automation.durable.client.core import Client, SyncClient
 from automation.durable.client.handles import SyncWorkflowHandle, WorkflowHandle
 from automation.durable.client.listing import WorkflowExecutionIterator
+from automation.durable.client.starting import WithStartWorkflowOperation
 from automation.durable.client.update_handles import SyncUpdateHandle, WorkflowUpdateHandle
 from automation.durable.client.views import (
     QueryRejectCondition,

@@ -6,19 +6,18 @@ import datetime as dt
 import inspect
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Self, TypeVar
 
 from django.conf import settings
 from django.db import connection, transaction
 
-from automation import clock
-from automation.durable import attributes, continuing, hooks, id_policies, inbox, payloads, registry, routing, updates
+from automation.durable import hooks, id_policies, inbox, payloads, registry, updates
 from automation.durable.client import listing
 from automation.durable.client.activity_handles import AsyncActivityHandle, SyncActivityHandle
 from automation.durable.client.calls import Asynchronous, Synchronous, Waits, both, run_asynchronously, waiting
 from automation.durable.client.handles import SyncWorkflowHandle, WorkflowHandle
 from automation.durable.client.listing import WorkflowExecutionIterator
+from automation.durable.client.starting import WithStartWorkflowOperation, first_run, joining, new_execution
 from automation.durable.client.update_handles import (
     SyncUpdateHandle,
     WorkflowUpdateHandle,
@@ -29,58 +28,12 @@ from automation.durable.client.views import WorkflowExecutionCount, WorkflowUpda
 from automation.durable.common import Priority, RetryPolicy, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from automation.durable.definitions import definition_of
 from automation.durable.handlers import SIGNAL, UPDATE, name_of, result_hint_of
-from automation.durable.members import arguments, number_of, seconds
-from automation.durable.run_options import RunOptions
+from automation.durable.members import arguments
 from automation.durable.schedules.handles import ScheduleHandle, SchedulesCore, SyncScheduleHandle
-from automation.durable.starts import NewExecution
-from automation.models import WorkflowExecution
 
 Handle = TypeVar("Handle", WorkflowHandle, SyncWorkflowHandle)
 Update = TypeVar("Update", WorkflowUpdateHandle, SyncUpdateHandle)
 Activity = TypeVar("Activity", AsyncActivityHandle, SyncActivityHandle)
-
-
-@dataclass
-class WithStartWorkflowOperation:
-    """A start that goes with an update; its options are those of `start_workflow`. After the call, `run_id` is the run
-    that the update went to."""
-
-    workflow: str | type | Callable[..., Any]
-    arg: Any = registry._Missing
-    args: Sequence[Any] = field(default=(), kw_only=True)
-    id: str = field(kw_only=True)
-    task_queue: str = field(default="", kw_only=True)
-    id_conflict_policy: WorkflowIDConflictPolicy = field(kw_only=True)
-    result_type: Any = field(default=None, kw_only=True)
-    execution_timeout: dt.timedelta | None = field(default=None, kw_only=True)
-    run_timeout: dt.timedelta | None = field(default=None, kw_only=True)
-    task_timeout: dt.timedelta | None = field(default=None, kw_only=True)
-    id_reuse_policy: WorkflowIDReusePolicy = field(default=WorkflowIDReusePolicy.ALLOW_DUPLICATE, kw_only=True)
-    retry_policy: RetryPolicy | None = field(default=None, kw_only=True)
-    cron_schedule: str = field(default="", kw_only=True)
-    memo: Mapping[str, Any] | None = field(default=None, kw_only=True)
-    search_attributes: Any = field(default=None, kw_only=True)
-    static_summary: str | None = field(default=None, kw_only=True)
-    static_details: str | None = field(default=None, kw_only=True)
-    start_delay: dt.timedelta | None = field(default=None, kw_only=True)
-    priority: Priority = field(default_factory=Priority, kw_only=True)
-    versioning_override: Any = field(default=None, kw_only=True)
-    stack_level: int = field(default=2, kw_only=True)
-    run_id: str | None = field(default=None, init=False)
-
-    @property
-    def handle(self) -> SyncWorkflowHandle:
-        """The workflow's handle for plain code, once the call was made."""
-        return self._of(SyncWorkflowHandle)
-
-    async def workflow_handle(self) -> WorkflowHandle:
-        """The workflow's handle, once the call was made."""
-        return self._of(WorkflowHandle)
-
-    def _of(self, cls: type[Handle]) -> Handle:
-        if self.run_id is None:
-            raise RuntimeError("the workflow has not been started: give this to execute_update_with_start_workflow")
-        return cls(self.id, result_run_id=self.run_id, result_type=self.result_type)
 
 
 class ClientCore(Generic[Handle, Update, Activity]):
@@ -153,14 +106,14 @@ class ClientCore(Generic[Handle, Update, Activity]):
         return (yield from type(handle).result._core(handle))
 
     def _start(self, options: Mapping[str, Any]) -> Handle:
-        new, hint = _new(options)
+        new, hint = new_execution(options)
         with transaction.atomic():
             signal = options.get("start_signal")
-            started = id_policies.start(_joining(new) if signal else new)
+            started = id_policies.start(joining(new) if signal else new)
             if signal:
                 text = payloads.encode(list(options["start_signal_args"]), f"arguments of signal {signal!r}")
                 inbox.signal(started.id, name_of(signal, SIGNAL), text)
-        first = _first_run(started.id) if started.existing else str(started.id)
+        first = first_run(started.id) if started.existing else str(started.id)
         return self._handle(
             new.business_id or str(started.id),
             result_run_id=str(started.id),
@@ -220,7 +173,7 @@ class ClientCore(Generic[Handle, Update, Activity]):
         _refuse_in_transaction("an update with start")
         name, update_id = name_of(update, UPDATE), id or str(uuid.uuid4())
         text = payloads.encode(list(args), f"arguments of update {name!r}")
-        new, _ = _new({**vars(operation), "start_signal": None})
+        new, _ = new_execution({**vars(operation), "start_signal": None})
         with transaction.atomic():
             started = id_policies.start(new)
             seq = updates.put(started.id, name, text, update_id)
@@ -384,50 +337,6 @@ def _check_connect(options: Mapping[str, Any]) -> None:
     unknown = sorted(set(options) - _CONNECT)
     if unknown:
         raise TypeError(f"connect() got an unexpected keyword argument {unknown[0]!r}")
-
-
-def _new(options: Mapping[str, Any]) -> tuple[NewExecution, Any]:
-    """What to start, and the type of its result."""
-    definition = definition_of(options["workflow"])
-    if not isinstance(options["id"], str) or not options["id"]:
-        raise ValueError(f"workflow {definition.name!r}: id must be a text that names it, such as 'order-4711'")
-    new = NewExecution(
-        definition.name,
-        tuple(arguments(options["arg"], options["args"])),
-        business_id=options["id"],
-        queue=options["task_queue"] or routing.queue_of(definition),
-        priority=number_of(options["priority"]),
-        start_delay=options["start_delay"],
-        # The first run, too, begins when its schedule comes.
-        scheduled_for=continuing.next_cron(options["cron_schedule"], clock.now()) if options["cron_schedule"] else None,
-        memo=options["memo"],
-        search_attributes=attributes.to_row(options["search_attributes"]),
-        id_reuse_policy=WorkflowIDReusePolicy(options["id_reuse_policy"]),
-        id_conflict_policy=WorkflowIDConflictPolicy(options["id_conflict_policy"]),
-        options=RunOptions(
-            execution_timeout=seconds(options["execution_timeout"]),
-            run_timeout=seconds(options["run_timeout"]),
-            task_timeout=seconds(options["task_timeout"]),
-            retry=options["retry_policy"],
-            cron=options["cron_schedule"],
-            summary=options["static_summary"] or "",
-            details=options["static_details"] or "",
-        ),
-    )
-    return new, definition.result_hint
-
-
-def _joining(new: NewExecution) -> NewExecution:
-    """A signal with start goes to the execution that is open, unless its policies say otherwise."""
-    unsaid = new.id_conflict_policy == WorkflowIDConflictPolicy.UNSPECIFIED
-    if unsaid and new.id_reuse_policy != WorkflowIDReusePolicy.TERMINATE_IF_RUNNING:
-        return replace(new, id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING)
-    return new
-
-
-def _first_run(execution: uuid.UUID) -> str:
-    row = WorkflowExecution.objects.only("id", "first_run_id").get(id=execution)
-    return str(row.first_run_id or row.id)
 
 
 def _refuse_in_transaction(what: str) -> None:
