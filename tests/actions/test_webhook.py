@@ -229,6 +229,11 @@ def test_a_silent_receiver_is_given_up_and_tried_again(
     assert caught.value.type == "OutboundFailed"
 
 
+def test_an_attempt_has_ten_seconds(stage: Stage, http_receiver: HttpReceiver, settings: Any) -> None:
+    assert settings.WEBHOOK_TIMEOUT == 10.0
+    assert registry.get("webhook").timeout.total_seconds() > settings.WEBHOOK_TIMEOUT, "the engine gives it time to end"
+
+
 def test_an_endless_answer_counts_by_its_status(stage: Stage, http_receiver: HttpReceiver) -> None:
     http_receiver.on("/hook", Reply(mode="endless"))
     result = stage.act(**hook(http_receiver))
