@@ -70,6 +70,12 @@ def provider_errors() -> Iterator[None]:
         raise ApplicationError(error.message, type="PaymentFailed", next_retry_delay=error.retry_after) from error
 
 
+def refused(error: str) -> ApplicationError:
+    """What the provider has refused before, told again: to an attempt after one that noted it and was lost, and to
+    whoever else asks for the same."""
+    return ApplicationError(error, {"reason": "refused before"}, type="PaymentRefused", non_retryable=True)
+
+
 def exact(amount: Decimal, currency: str) -> Decimal:
     """An amount as the provider is told it. Raises ApplicationError of type BadAmount, final, for what is no whole
     number of the currency's minor units: money is not rounded on its way out."""

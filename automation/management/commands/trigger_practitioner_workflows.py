@@ -11,6 +11,9 @@ from automation.management.base import OperatorCommand, add_word, positive
 from automation.models import User
 from automation.services import running
 
+# The same as those of trigger_payment_workflows: a subscription is renewed by one execution at a time.
+PREFIXES = {"onboarding": "onboarding-", "renewal": "subscription-renewal-"}
+
 
 class Command(OperatorCommand):
     help = "Start a practitioner's onboarding, or the renewal of a subscription."
@@ -30,7 +33,8 @@ class Command(OperatorCommand):
         renewal.add_argument("subject", type=positive, metavar="ID", help="the subscription's id")
         for one in (onboarding, renewal):
             one.add_argument("--task-queue", default="", metavar="Q", help="the queue (by default the domain's)")
-            one.add_argument("--id", default="", help="an id of your own (by default onboarding-ID, renewal-ID); one "
+            one.add_argument("--id", default="", help="an id of your own (by default onboarding-ID, "
+                             "subscription-renewal-ID); one "
                              "execution that has not ended can have it")  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -46,7 +50,7 @@ class Command(OperatorCommand):
             name,
             positional=[str(subject)],
             queue=options["task_queue"],
-            business_id=options["id"] or f"{options['what']}-{subject}",
+            business_id=options["id"] or f"{PREFIXES[options['what']]}{subject}",
         )
         self.say(f"▶ {name} {execution}")
 

@@ -10,9 +10,11 @@ from django.core import mail
 
 from automation import clock
 from automation.domains.payment import ledger
+from automation.domains.payment.activities.paying_out import send_payout
 from automation.domains.payment.models import Commission, Earning, Package, PackagePayout, PackageSession, Payout
 from automation.durable import inbox, payloads
-from automation.durable.testing import WorkflowEnvironment
+from automation.durable.exceptions import ApplicationError
+from automation.durable.testing import ActivityEnvironment, WorkflowEnvironment
 from automation.durable.testing.fixtures import workflow_environment  # noqa: F401
 from automation.models import ExecutionStatus, PaymentOperation, WorkflowExecution
 from tests.domains.payment import factories as make
@@ -100,6 +102,19 @@ def test_a_closed_account_frees_the_earnings(env: WorkflowEnvironment) -> None:
     assert (result["status"], "acct_closed" in result["error"]) == ("refused", True)
     assert Earning.objects.get().payout is None
     assert ledger.balance(ledger.PROCESSOR, "EUR") == 0
+
+
+def test_a_transfer_that_was_refused_stays_refused_for_whoever_asks_again(env: WorkflowEnvironment) -> None:
+    """A worker that is lost between noting it and saying so has its step tried again."""
+    who = make.practitioner(account="acct_closed")
+    make.earning("50.00", who)
+    env.run("PayoutWorkflow", who.pk)
+    payout = Payout.objects.get()
+    assert payout.status == "refused"
+    with pytest.raises(ApplicationError) as caught:
+        ActivityEnvironment().run(send_payout, payout.pk)
+    assert (caught.value.type, caught.value.non_retryable) == ("PaymentRefused", True)
+    assert caught.value.message == payout.error
 
 
 def test_two_payouts_at_once_pay_once(env: WorkflowEnvironment, stripe_api: StripeApi) -> None:

@@ -25,6 +25,7 @@ from automation.durable.exceptions import ApplicationError, WorkflowFailureError
 from automation.durable.testing import ActivityEnvironment, WorkflowEnvironment
 from automation.durable.testing.fixtures import workflow_environment  # noqa: F401
 from automation.models import NotificationLog, PaymentOperation
+from automation.providers.payments import get_backend
 from tests.domains.payment import factories as make
 from tests.support.stripe_api import StripeApi
 
@@ -267,6 +268,28 @@ def test_a_wish_with_one_key_is_carried_out_once(env: WorkflowEnvironment) -> No
         assert env.run("RefundWorkflow", row.pk, Decimal("10.00"), "", "complaint-7")["status"] == "refunded"
     assert Refund.objects.count() == 1
     assert PaymentOperation.objects.filter(kind="refund").count() == 1
+
+
+def test_a_wish_that_was_carried_out_is_told_once(env: WorkflowEnvironment) -> None:
+    row = paid(env)
+    first, second = (env.run("RefundWorkflow", row.pk, Decimal("10.00"), "", "complaint-7") for _ in range(2))
+    assert (first["told"], first["already"]) == (True, False)
+    assert (second["told"], second["already"]) == (False, True)
+    assert second["refund_id"] == first["refund_id"]
+    assert [letter.subject for letter in mail.outbox if "Refund" in letter.subject] == ["Refund for your session"]
+
+
+def test_a_wish_that_the_provider_refused_stays_refused(env: WorkflowEnvironment) -> None:
+    """The customer had the money from the bank before: a chargeback."""
+    row = paid(env)
+    taken = row.transactions.get().provider_id
+    get_backend().refund(taken, Decimal("100.00"), "EUR", "chargeback")
+    first, second = (env.run("RefundWorkflow", row.pk, Decimal("10.00"), "", "complaint-7") for _ in range(2))
+    assert first["status"] == second["status"] == "refused"
+    assert second["error"]
+    assert Refund.objects.get().status == "refused"
+    assert not [letter for letter in mail.outbox if "Refund" in letter.subject], "nobody is told of money that stays"
+    assert make.ledger_balances()
 
 
 def test_what_is_gone_is_not_given_back_again(env: WorkflowEnvironment) -> None:

@@ -54,6 +54,8 @@ def test_a_renewal_is_started_for_a_subscription(user: User) -> None:
     row = started(run("renewal", str(subscription.pk)))
     assert (row.definition, row.queue) == ("SubscriptionRenewalWorkflow", "estuary-payment")
     assert row.input.startswith(f"[{subscription.pk}")
+    with pytest.raises(CommandError, match="has not ended yet"):
+        call_command("trigger_payment_workflows", "renewal", str(subscription.pk))
 
 
 @pytest.mark.parametrize(

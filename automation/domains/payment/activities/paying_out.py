@@ -11,7 +11,7 @@ from django.db.models import Sum
 
 from automation import clock
 from automation.domains.payment import ledger
-from automation.domains.payment.calls import missing, once, step_key
+from automation.domains.payment.calls import missing, once, refused, step_key
 from automation.domains.payment.models import Earning, Payout, PayoutAccount, PayoutKind, PayoutStatus
 from automation.durable import activity
 from automation.durable.base import monitored_activity, transactional_activity
@@ -96,6 +96,8 @@ def send_payout(payout_id: int) -> dict[str, Any]:
     """Transfer a payout. Raises ApplicationError: PaymentRefused is final and frees the earnings; PaymentFailed is
     not."""
     payout = _payout(payout_id)
+    if payout.status == PayoutStatus.REFUSED:
+        raise refused(payout.error)
     if payout.status == PayoutStatus.PENDING and not payout.provider_id:
         amount, reference = money.rounded(payout.amount, payout.currency), f"payout:{payout.pk}"
         key, currency = payout.idempotency_key, payout.currency

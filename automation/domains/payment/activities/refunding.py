@@ -8,7 +8,7 @@ from typing import Any
 
 from automation import clock
 from automation.domains.payment import ledger, standing
-from automation.domains.payment.calls import missing, once, step_key
+from automation.domains.payment.calls import missing, once, refused, step_key
 from automation.domains.payment.models import (
     Earning,
     EarningKind,
@@ -74,6 +74,8 @@ def open_refund(payment_id: int, key: str, amount: Decimal | None = None, reason
 def send_refund(refund_id: int) -> dict[str, Any]:
     """Have the provider give the money back. Raises ApplicationError: PaymentRefused is final, PaymentFailed is not."""
     refund = _refund(refund_id)
+    if refund.status == RefundStatus.REFUSED:
+        raise refused(refund.error)
     if refund.status == RefundStatus.PENDING and not refund.provider_id:
         captured = refund.payment.transactions.get(status=TransactionStatus.CAPTURED)
         amount, key = money.rounded(refund.amount, refund.currency), refund.idempotency_key

@@ -23,14 +23,16 @@ class RefundWorkflow(PaymentWorkflow):
         """Refunds `amount`, or all that is left. `key` names the wish, so that it is carried out once; without one it
         is this workflow's id.
 
-        status "refunded" with `amount`, `commission_reversed` and `earnings_reversed`; "nothing_to_refund"; "refused"
-        with `error`, also for more than what was captured.
+        status "refunded" with `amount`, `commission_reversed` and `earnings_reversed`, and with `already` true for a
+        wish that was carried out before; "nothing_to_refund"; "refused" with `error`, also for more than was captured.
         """
         key = key or f"workflow:{workflow.info().workflow_id}"
         try:
             refund = await self.execute_activity("open_refund", payment_id, key, amount, reason_given)
             if refund["status"] == "nothing_to_refund":
                 return dict(refund)
+            if refund["status"] == "succeeded":
+                return {**refund, "status": "refunded", "already": True, "told": False}
             await self.move_money("send_refund", refund["refund_id"])
         except ActivityError as error:
             if reason(error) not in ("RefundTooLarge", "NotRefundable", "PaymentRefused"):
@@ -38,4 +40,4 @@ class RefundWorkflow(PaymentWorkflow):
             return {"payment_id": payment_id, "status": "refused", "error": str(error.cause)}
         recorded = await self.execute_activity("record_refund", refund["refund_id"])
         told = await self.tell("refund", refund["refund_id"])
-        return {**recorded, "status": "refunded", "told": told}
+        return {**recorded, "status": "refunded", "already": False, "told": told}
