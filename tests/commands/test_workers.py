@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 from django.core.management.base import CommandError
 
+from automation.durable import live_runs
 from automation.services import queues
 from project import presets
 from tests.commands.conftest import Run
+from tests.support.carrier import Carrier, result
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,6 +114,51 @@ def test_every_number_reaches_the_worker() -> None:
     assert given["DURABLE_WORKER_SLOTS"] == "7", "what the operator sets stays"
     assert given["PATH"] == "/bin"
     assert plan.environment({})["DURABLE_WORKER_SLOTS"] == "50"
+
+
+def test_no_more_waiting_workflows_are_kept_than_it_says(carrier: Carrier, settings: Any) -> None:
+    def kept() -> list[int]:
+        """By each of the two workers."""
+        found = []
+        for index in range(2):
+            with carrier.as_worker(index):
+                found.append(len(live_runs._cache))
+        return found
+
+    started = [carrier.start("TestWorkflow", f"number {number}", 5.0) for number in range(12)]
+    carrier.drain()
+    assert sum(kept()) == 12, "all of them"
+    carrier.finish(*started)
+
+    settings.DURABLE_CACHED_WORKFLOWS = 2
+    started = [carrier.start("TestWorkflow", f"number {number}", 5.0) for number in range(12)]
+    carrier.drain()
+    assert kept() == [2, 2]
+    carrier.finish(*started)  # those that were not kept are replayed
+    assert [result(one)["message"] for one in started] == [f"number {number}" for number in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("environment", "queue"),
+    [
+        ({}, "estuary-workflows"),
+        ({"TASK_QUEUE_PREFIX": "mine"}, "mine-workflows"),
+        ({"TASK_QUEUE_PREFIX": "mine", "WORKFLOW_TASK_QUEUE": "jobs"}, "jobs"),
+    ],
+)
+def test_the_procfiles_workers_serve_every_queue(environment: dict[str, str], queue: str) -> None:
+    lines = [
+        line.split(": ", 1)[1]
+        for line in (ROOT / "Procfile").read_text().splitlines()
+        if "worker" in line.split(":")[0]
+    ]
+    shell = ["sh", "-c", "; ".join(f"echo {line}" for line in lines)]
+    said = subprocess.run(shell, env=environment, capture_output=True, text=True, check=True).stdout
+    served = ",".join(re.findall(r"--queues (\S+)", said)).split(",")
+    prefix = environment.get("TASK_QUEUE_PREFIX", "estuary")
+    assert sorted(served) == sorted(
+        [queue, *(f"{prefix}-{word}" for word in ("critical", "background", *queues.DOMAINS))]
+    )
 
 
 @pytest.fixture
