@@ -213,7 +213,7 @@ def test_signals_that_come_out_of_order_are_handled_in_theirs(carrier: Carrier) 
     async def in_turn(_data: Any) -> list[int]:
         arrived: dict[int, str] = {}
         handled: list[int] = []
-        workflow.set_signal_handler("part", lambda number, text: arrived.setdefault(number, text))
+        workflow.set_signal_handler("part", arrived.setdefault)
         while len(handled) < count:
             await workflow.wait_condition(lambda: len(handled) in arrived)
             assert await call("echo", arrived.pop(len(handled))) == f"part {len(handled)}"
