@@ -11,6 +11,7 @@ class AutomationConfig(AppConfig):
     verbose_name = "Weir"
 
     def ready(self) -> None:
+        from automation import checks  # noqa: F401 (registers them)
         from automation.durable import continuing, hooks, recovery, routing
         from automation.durable.schedules import firing, times
         from automation.services import booking_events, catalogue, launches, workflow_plans
@@ -22,4 +23,5 @@ class AutomationConfig(AppConfig):
 
         booking_events.connect()
         workflow_plans.connect()
+        event_types.connect()
         launches.connect()

@@ -19,7 +19,12 @@ LONGEST = 50
 """Characters of a name: it is part of names of queues, tables and modules."""
 
 FILES = {
-    "automation/domains/{name}/__init__.py": '"""{title}."""\n',
+    "automation/domains/{name}/__init__.py": '''"""{title}."""
+
+from automation.domains import exports
+
+__getattr__ = exports(__name__)
+''',
     "automation/domains/{name}/apps.py": '''"""The Django app."""
 
 from __future__ import annotations
@@ -119,9 +124,7 @@ def make(name: str, root: Path) -> list[Path]:
     workflow = next(one for one in _names_of_workflow(cls) if one not in known)
     title = name.replace("_", " ").capitalize()
     written = []
-    domains = package.parent / "__init__.py"
-    wanted = {domains: '"""One small Django app for each domain."""\n'}
-    wanted |= {
+    wanted = {
         root / path.format(name=name): text.format(name=name, cls=cls, workflow=workflow, title=title)
         for path, text in FILES.items()
     }

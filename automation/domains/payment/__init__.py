@@ -1,13 +1,5 @@
 """Payments, refunds, commissions, earnings, payouts, packages and subscriptions, over a double-entry ledger."""
 
-from __future__ import annotations
+from automation.domains import exports
 
-import importlib
-from typing import Any
-
-
-def __getattr__(name: str) -> Any:
-    # When it is first asked for: Django imports this package before its models can be.
-    if name in ("WORKFLOWS", "ACTIVITIES"):
-        return getattr(importlib.import_module(f"{__name__}.{name.lower()}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = exports(__name__)
