@@ -10,22 +10,21 @@ while those are busy: activities that wait for a signal, or for a cancellation, 
 
 from __future__ import annotations
 
-import datetime as dt
-import itertools
+import contextlib
 import logging
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, connections
 
-from automation import clock
 from automation.durable import activity, canvas, coroutines, limits, presence, readiness, sweeping
 from automation.durable.options import DEFAULT_START_TO_CLOSE
+from automation.durable.turns import Turn, Turns
 from automation.durable.visits import Visit
 
 logger = logging.getLogger(__name__)
@@ -39,8 +38,6 @@ each has a connection to the database."""
 
 PATIENCE = 10.0
 """So many seconds after activities have been asked to stop, those that have not are left to themselves."""
-
-Found = TypeVar("Found")
 
 _VISIT_LIMIT = DEFAULT_START_TO_CLOSE + canvas.TIME_LIMIT_MARGIN
 
@@ -74,6 +71,9 @@ class Carrier:
         self._wakes = 0
         self._idle = 0
         self._asked: deque[Any] = deque()
+        looks = (readiness.executions, readiness.timers, readiness.outcomes, readiness.steps)
+        self._turns = Turns()
+        self._offers = [readiness.Offer(look, self._queues, LOOK_SECONDS / 2) for look in looks]
         self._visits: dict[int, Visit] = {}
         self._presence = presence.Presence(sorted(self._queues), threads)
         self._reported = self._swept = -1e9
@@ -95,7 +95,7 @@ class Carrier:
         self._stopping.set()
         for visit in list(self._visits.values()):
             visit.hands_over_at = 0.0
-        self._wake()
+        self._wake(len(self._threads))
         try:
             while self._attendant.is_alive():
                 yield 0.01
@@ -121,10 +121,12 @@ class Carrier:
         self._wake()
         return True
 
-    def _wake(self) -> None:
+    def _wake(self, threads: int = 1) -> None:
+        for offer in self._offers:
+            offer.again()
         with self._woken:
             self._wakes += 1
-            self._woken.notify_all()
+            self._woken.notify(threads)
 
     # -- threads ---------------------------------------------------------------------------------------------------
 
@@ -157,10 +159,12 @@ class Carrier:
     def _advance(self) -> None:
         """While everybody is busy: see to executions, and let there be one more for activities."""
         while not self._stopping.wait(LOOK_SECONDS):
+            while not self._idle and not self._stopping.is_set():
+                if not self._guarded(lambda: self._executions(hard_limit=0.0)):  # no time to carry a step
+                    break
             if self._idle:
                 continue
-            self._guarded(lambda: self._executions(hard_limit=0.0))  # no time to carry a step: it is left to others
-            if len(self._threads) <= self._limit and readiness.steps(self._queues, clock.now()):
+            if len(self._threads) <= self._limit and self._offers[-1].is_open():
                 self._add(self._serve)
 
     def _attend(self) -> None:
@@ -227,53 +231,77 @@ class Carrier:
 
     def _executions(self, hard_limit: float = _VISIT_LIMIT) -> bool:
         """Advance executions. `hard_limit`: seconds that a step may take which is carried on the way."""
-        now = clock.now()
+        executions, timers, outcomes, _ = self._offers
         done = self._asked_for(hard_limit)
-        for id_, epoch, queue in self._wanted(readiness.executions, now):
-            self._visit(queue, hard_limit).executions([(id_, epoch)])
-            done = True
-        for id_, seq, queue in self._wanted(readiness.timers, now):
-            self._visit(queue, hard_limit).fire([(id_, seq)])
-            done = True
-        for id_, canvas_id, queue in self._wanted(readiness.outcomes, now):
-            self._go_on(queue, id_, canvas_id, hard_limit)
-            done = True
-        return done
+        with self._taken(executions) as found:
+            for one in found:
+                self._visit(one.queue, hard_limit).executions([(one.execution, one.number)])
+        with self._taken(timers) as due:
+            for one in due:
+                self._visit(one.queue, hard_limit).fire([(one.execution, one.number)])
+        with self._taken(outcomes) as unseen:
+            for one in unseen:
+                self._go_on(Turn(one.execution, one.canvas, one.queue), hard_limit)
+        return bool(done or found or due or unseen)
 
     def _steps(self) -> bool:
-        ready = self._wanted(readiness.steps, clock.now())
-        # One that is not run is somebody else's already.
-        return sum(not self._visit(queue).link(id_, [seq]) for id_, seq, queue in ready) > 0
+        # Where there are more than threads for them, several go together, as in a chord's header.
+        with self._taken(self._offers[-1], 2 * self._limit) as ready:
+            if not ready:
+                return False
+            first, seqs = ready[0], [one.number for one in ready]
+            together = len(seqs) > 1
+            visit = self._visit(first.queue, budget=settings.DURABLE_CHUNK_BUDGET if together else None)
+            rest = visit.link(first.execution, seqs, parallel=together, asks=False)
+        if visit.begun:
+            self._go_on(Turn(first.execution, first.canvas, first.queue))
+        return len(rest) < len(seqs)
 
-    def _wanted(self, look: Callable[[Collection[str], dt.datetime], list[Found]], now: dt.datetime) -> Iterator[Found]:
-        """What there is to do, until it is time to stop: what has just been put back is the next worker's."""
-        if not self._stopping.is_set():
-            yield from itertools.takewhile(lambda _: not self._stopping.is_set(), look(self._queues, now))
+    @contextlib.contextmanager
+    def _taken(self, offer: readiness.Offer, share: int = 0) -> Iterator[list[readiness.Found]]:
+        """Something that is ready; nothing any more when it is time to stop, since what has just been put back then is
+        the next worker's."""
+        found = [] if self._stopping.is_set() else offer.take(share)
+        try:
+            yield found
+        finally:
+            offer.give_back(found)
 
     def _asked_for(self, hard_limit: float) -> bool:
-        """What this process has published."""
+        """What this process has published, or wants again."""
+        if (turn := self._turns.next()) is not None:
+            self._go_on(turn, hard_limit)
+            return True
         try:
             signature = self._asked.popleft()
         except IndexError:
             return False
         queue = canvas.queue_of(signature)
-        if signature.task == canvas.VISIT:
-            wanted = [(uuid.UUID(id_), epoch) for id_, epoch in signature.args[0]]
-            self._visit(queue, hard_limit).executions(wanted)
-        else:
+        if signature.task == canvas.JOIN:
             execution, head = signature.args
-            self._go_on(queue, uuid.UUID(execution), head, hard_limit)
+            self._go_on(Turn(uuid.UUID(execution), head, queue), hard_limit)
+            return True
+        wanted = [(uuid.UUID(id_), epoch) for id_, epoch in signature.args[0]]
+        for id_ in [id_ for id_, epoch in wanted if epoch is None]:
+            self._go_on(Turn(id_, None, queue), hard_limit)
+        if known := [(id_, epoch) for id_, epoch in wanted if epoch is not None]:
+            self._visit(queue, hard_limit).executions(known)
         return True
 
-    def _go_on(self, queue: str, execution: uuid.UUID, canvas_id: int | None, hard_limit: float) -> None:
-        visit = self._visit(queue, hard_limit)
-        if canvas_id is None:
-            visit.executions([(execution, None)])
-        else:
-            visit.join(execution, canvas_id)
+    def _go_on(self, turn: Turn, hard_limit: float = _VISIT_LIMIT) -> None:
+        if not self._turns.begin(turn):
+            return
+        try:
+            visit = self._visit(turn.queue, hard_limit)
+            if turn.canvas is None:
+                visit.executions([(turn.execution, None)])
+            else:
+                visit.join(turn.execution, turn.canvas)
+        finally:
+            self._turns.end(turn)
 
-    def _visit(self, queue: str, hard_limit: float = _VISIT_LIMIT) -> Visit:
-        visit = self._visits[threading.get_ident()] = limits.visit(queue, hard_limit)
+    def _visit(self, queue: str, hard_limit: float = _VISIT_LIMIT, budget: float | None = None) -> Visit:
+        visit = self._visits[threading.get_ident()] = limits.visit(queue, hard_limit, budget)
         if self._stopping.is_set():
             visit.hands_over_at = 0.0
         return visit
