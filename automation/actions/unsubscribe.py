@@ -29,7 +29,7 @@ def read_token(token: str) -> tuple[int, str]:
         organizer_id, recipient = signing.Signer(salt=_SALT).unsign_object(token)
     except signing.BadSignature:
         raise NotFound("This unsubscribe link is not valid.") from None
-    return int(organizer_id), str(recipient)
+    return int(organizer_id), str(recipient).lower()
 
 
 def unsubscribe(token: str) -> NotificationPreference:
@@ -41,6 +41,7 @@ def unsubscribe(token: str) -> NotificationPreference:
 def stop(organizer_id: int, recipient: str, *, by: str) -> NotificationPreference:
     """Notes that the recipient wants no more messages; `by` is 'recipient' or 'organizer'. A recipient's own word
     stands above an organizer's."""
+    recipient = recipient.lower()
     if not User.objects.filter(id=organizer_id).exists():
         raise NotFound("This unsubscribe link is not valid any more: its sender has gone.")
     with transaction.atomic():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 
 from automation.models.ids import uuid7
@@ -33,3 +35,8 @@ class NotificationPreference(models.Model):
 
     def __str__(self) -> str:
         return self.recipient
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """As messages name their recipients, whoever typed it in."""
+        self.recipient = self.recipient.strip().lower()
+        super().save(*args, **kwargs)

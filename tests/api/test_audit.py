@@ -27,7 +27,9 @@ def log(api: APIClient, **query: Any) -> list[tuple[str, str, str | None, dict[s
 
 
 def test_preferences(api: APIClient, owner: User) -> None:
-    made = api.post(PREFERENCES, {"recipient": "ina@example.com", "daily_limit": 3, "quiet_from": "21:00", "quiet_until": "07:00"}).json()
+    made = api.post(
+        PREFERENCES, {"recipient": "ina@example.com", "daily_limit": 3, "quiet_from": "21:00", "quiet_until": "07:00"}
+    ).json()
     api.patch(f"{PREFERENCES}{made['id']}/", {"daily_limit": 2, "quiet_until": "08:00"})
     api.patch(f"{PREFERENCES}{made['id']}/", {"daily_limit": 2})
     api.delete(f"{PREFERENCES}{made['id']}/")
@@ -81,9 +83,11 @@ def test_what_the_admin_changes(api: APIClient, owner: User, client: Client) -> 
     admin = User.objects.create_superuser("root@example.com", "x")
     client.force_login(admin)
     preference = NotificationPreference.objects.create(organizer=owner, recipient="ina@example.com")
-    form = {"organizer": owner.pk, "recipient": "ina@example.com", "daily_limit": "4", "timezone": ""}
+    form = {"organizer": owner.pk, "recipient": "Ina@Example.com", "daily_limit": "4", "timezone": ""}
     url = reverse("admin:automation_notificationpreference_change", args=[preference.pk])
     assert client.post(url, form).status_code == 302
+    preference.refresh_from_db()
+    assert preference.recipient == "ina@example.com", "as messages name it"
     url = reverse("admin:automation_notificationpreference_delete", args=[preference.pk])
     assert client.post(url, {"post": "yes"}).status_code == 302
     changed, deleted = log(api, subject="notification_preference")

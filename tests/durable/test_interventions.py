@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 import uuid
 from typing import Any
 
 import pytest
+from django.db import connection, connections, transaction
 
 from automation import clock
-from automation.durable import control, interventions, workflow
+from automation.durable import control, interventions, statements, workflow
 from automation.durable.common import RetryPolicy
 from automation.errors import Conflict, NotFound
 from automation.models import ExecutionStep, StepStatus
 from tests.durable.snippets import begun
 from tests.flows import activities
 from tests.support.carrier import Carrier, Faults, result, row
+from tests.support.waiting import wait_until
 
 DAY = 86_400.0
 
@@ -171,3 +174,47 @@ def test_its_own_time_limit_holds(carrier: Carrier) -> None:
     interventions.move(execution, 1, clock.now() + dt.timedelta(hours=20))
     carrier.finish(execution)
     assert result(execution) == "x"
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+@pytest.mark.parametrize("first", ["claim", "move"])
+def test_of_a_worker_and_a_person_at_the_same_moment_one_comes_first(carrier: Carrier, first: str) -> None:
+    """Each asks while the other's transaction is open, and is answered once that has ended."""
+    execution = begun(carrier, waits(5.0))
+    clock.shift(10)
+    now = clock.now()
+    [member] = statements.current().load_members(execution, [2])
+
+    def claim() -> bool:
+        return statements.current().claim(member, "somebody", now, now + dt.timedelta(minutes=1)) is not None
+
+    def move() -> bool:
+        try:
+            interventions.move(execution, 2, now + dt.timedelta(hours=1))
+        except Conflict:
+            return False
+        return True
+
+    asked, other = (claim, move) if first == "claim" else (move, claim)
+    answers: list[bool] = []
+
+    def ask() -> None:
+        try:
+            answers.append(other())
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=ask)
+    with transaction.atomic():
+        assert asked()
+        thread.start()
+        wait_until(_somebody_waits, 20)
+    thread.join(20)
+    assert answers == [False]
+    assert step(execution).status == (StepStatus.RUNNING if first == "claim" else StepStatus.PENDING)
+
+
+def _somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
