@@ -30,10 +30,10 @@ RETURNING s.attempt, s.heartbeat
 
 def claim(step: StepRecord, worker: str, now: dt.datetime, lease: dt.datetime) -> StepRecord | None:
     rows = _CLAIM.rows(step.execution_id, step.seq, worker, now, lease, now + EARLY)
-    return _claimed(step, *rows[0], worker, now) if rows else None
+    return _claimed(step, worker, now, *rows[0]) if rows else None
 
 
-def _claimed(step: StepRecord, attempt: str | None, heartbeat: str | None, worker: str, now: dt.datetime) -> StepRecord:
+def _claimed(step: StepRecord, worker: str, now: dt.datetime, attempt: str | None, heartbeat: str | None) -> StepRecord:
     """The heartbeat as it is now: the step may have been read during the attempt before, which has gone on since."""
     return step._replace(
         status="running", attempt=int(attempt or 0), heartbeat=heartbeat or "", worker=worker, started_at=now
@@ -76,7 +76,7 @@ def settle(
     rows = _SETTLE_AND_CLAIM.rows(*values, following.seq, worker, lease)
     if not rows or rows[0][0] is None:
         return bool(rows), None
-    return True, _claimed(following, *rows[0], worker, done.completed_at)
+    return True, _claimed(following, worker, done.completed_at, *rows[0])
 
 
 _SETTLE_MANY = Hot(
@@ -125,7 +125,7 @@ def settle_many(
         *(worker, now, lease, now + EARLY),
     )
     begun = {int(seq or 0): (attempt, heartbeat) for seq, attempt, heartbeat in rows if attempt is not None}
-    claimed = [_claimed(step, *begun[step.seq], worker, now) for step in wanted if step.seq in begun]
+    claimed = [_claimed(step, worker, now, *begun[step.seq]) for step in wanted if step.seq in begun]
     return {int(seq or 0) for seq, attempt, _ in rows if attempt is None}, claimed
 
 
