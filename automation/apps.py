@@ -14,7 +14,7 @@ class AutomationConfig(AppConfig):
         from automation import checks  # noqa: F401 (registers them)
         from automation.durable import continuing, hooks, recovery, routing
         from automation.durable.schedules import firing, times
-        from automation.services import booking_events, catalogue, launches, workflow_plans
+        from automation.services import booking_events, catalogue, event_types, launches, workflow_plans
 
         recovery.register_sweep("schedules", firing.sweep)
         hooks.on_end(firing.on_end)

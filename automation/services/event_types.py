@@ -6,7 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count
+from django.db.models import QuerySet
+from django.db.models.signals import pre_delete
 
 from automation import audit
 from automation.errors import Conflict
@@ -49,8 +50,7 @@ def update(event_type: EventType, *, by: User | None = None, **fields: Any) -> E
 def delete(event_type_id: UUID, *, by: User | None = None) -> None:
     """Delete an event type that nothing depends on; raises Conflict naming what does.
 
-    A workflow that names this event type alone would be left with none, which means all of them: it would begin to
-    write to the invitees of every other event type.
+    A workflow that names this event type alone would be left with none (see `keep_narrow`).
     """
     with transaction.atomic():
         event_type = EventType.objects.select_for_update().get(pk=event_type_id)
@@ -59,20 +59,32 @@ def delete(event_type_id: UUID, *, by: User | None = None) -> None:
             raise Conflict(
                 f"{event_type.name} has {bookings} booking(s) and cannot be deleted; switch it off with is_active."
             )
-        # Locked, so that two deletes cannot each see the other's event type still there.
-        named = Workflow.objects.filter(event_types=event_type).order_by("pk").select_for_update(of=("self",))
-        alone = (
-            Workflow.objects.filter(pk__in=[workflow.pk for workflow in named])
-            .annotate(event_type_count=Count("event_types"))
-            .filter(event_type_count=1)
-            .order_by("name")
-            .values_list("name", flat=True)
-        )
-        if alone:
-            names = ", ".join(repr(name) for name in alone[:5])
-            raise Conflict(
-                f"{event_type.name} is the only event type of the workflow(s) {names}, which would then run for all "
-                "event types; delete or change them first."
-            )
         audit.record_row(event_type, actor=by, deleted=True)
         event_type.delete()
+
+
+def keep_narrow(instance: EventType, origin: EventType | QuerySet[EventType], **kwargs: Any) -> None:
+    """Receives pre_delete, by whatever way an event type is deleted. Raises Conflict where a workflow is for this event
+    type alone, or for those that go with it: left with none, which means all of them, it would begin to write to the
+    invitees of every other event type. What goes with its organizer goes."""
+    if isinstance(origin, EventType):
+        doomed = [origin.pk]
+    elif isinstance(origin, QuerySet) and origin.model is EventType:
+        doomed = list(origin.values_list("pk", flat=True))
+    else:
+        return
+    # Locked, so that two deletes cannot each see the other's event type still there.
+    named = Workflow.objects.filter(event_types=instance).order_by("pk").select_for_update(of=("self",))
+    ids = [workflow.pk for workflow in named]
+    others = Workflow.event_types.through.objects.filter(workflow_id__in=ids).exclude(eventtype_id__in=doomed)
+    alone = Workflow.objects.filter(pk__in=ids).exclude(pk__in=others.values("workflow_id"))
+    if names := list(alone.order_by("name").values_list("name", flat=True)[:5]):
+        raise Conflict(
+            f"{instance.name} is the only event type of the workflow(s) {', '.join(map(repr, names))}, which would "
+            "then run for all event types; delete or change them first."
+        )
+
+
+def connect() -> None:
+    """Have deletes of event types looked at; called once, when the app is ready."""
+    pre_delete.connect(keep_narrow, EventType, dispatch_uid="keep_workflows_narrow")

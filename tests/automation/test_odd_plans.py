@@ -7,11 +7,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import transaction
 
 from automation import clock
+from automation.errors import Conflict
 from automation.models import (
     Booking,
     BookingEvent,
+    EventType,
     LatePolicy,
     Trigger,
     Workflow,
@@ -118,3 +121,20 @@ def test_a_version_never_changes() -> None:
     version.save(update_fields=["note"])
     version.refresh_from_db()
     assert (version.note, version.snapshot["name"]) == ("Friendlier", workflow.name)
+
+
+@pytest.mark.parametrize("way", ["row", "queryset", "both at once"])
+def test_no_delete_makes_a_workflow_one_for_all_event_types(way: str) -> None:
+    first, second = make_event_type(name="First"), make_event_type(name="Second")
+    workflow = make_workflow(Trigger.BOOKING_CREATED, event_types=[first, second])
+    if way == "both at once":
+        with pytest.raises(Conflict, match="only event type of the workflow"), transaction.atomic():
+            EventType.objects.all().delete()
+        assert workflow.event_types.count() == 2
+        return
+    second.delete()
+    with pytest.raises(Conflict, match="only event type of the workflow"), transaction.atomic():
+        first.delete() if way == "row" else EventType.objects.filter(pk=first.pk).delete()
+    assert list(workflow.event_types.all()) == [first]
+    workflow.organizer.delete()
+    assert not EventType.objects.exists()
