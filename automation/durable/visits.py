@@ -156,13 +156,17 @@ class Visit(Writing):
     def _decide(self, row: ExecutionRecord, run: Run | None, steps: list[StepRecord]) -> tuple[Run, Decision] | None:
         try:
             if run is None:
-                run = Run(row)
-                self._runs.add(run)
+                run = self._run_of(row)
                 seen = run.replay(steps)
             else:
                 run.execution = row
                 self._runs.add(run)
-                seen = run.catch_up(steps)
+                try:
+                    seen = run.catch_up(steps)
+                except NondeterminismError:  # only the whole history tells whether the code fits it
+                    run.close()
+                    run = self._run_of(row)
+                    seen = run.replay(self.statements.load_steps([row.id]))
             decision = self._decision_of(run, seen)
             if left := [step.seq for step in steps if step.kind in _TO_OTHERS and errands.is_left(step)]:
                 decision.errands = [*decision.errands, *left]
@@ -171,6 +175,11 @@ class Visit(Writing):
             # Whatever the code does wrong is its own execution's matter, not the others' of this visit.
             self._park(row, run, error)
             return None
+
+    def _run_of(self, row: ExecutionRecord) -> Run:
+        run = Run(row)
+        self._runs.add(run)
+        return run
 
     def _decision_of(self, run: Run, seen: list[tuple[int, int]]) -> Decision:
         """What the code has asked for, once it has what it needs at once."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from automation.models import WorkflowExecution
 from tests.replay.workflows import ACTIVITIES, WORKFLOWS, Conversation, Everything, Family, Order
 
 DIRECTORY = Path(__file__).parent / "histories"
+SUMS = DIRECTORY / "SHA256SUMS"
+"""Of each history as it was recorded; `sha256sum --check` reads it."""
 ROOT = Path(__file__).parents[2]
 START = dt.datetime(2026, 3, 1, 9, 30, tzinfo=dt.UTC)
 
@@ -70,6 +73,10 @@ def _text(history: WorkflowHistory) -> str:
     return f"{text}\n"
 
 
+def sum_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def record() -> list[str]:
     """Write the histories that are missing; those that are there are never written again. Returns their names."""
     written = []
@@ -79,4 +86,6 @@ def record() -> list[str]:
             if not path.exists():
                 path.write_text(text)
                 written.append(name)
+                lines = [*SUMS.read_text().splitlines(), f"{sum_of(path)}  {path.name}"]
+                SUMS.write_text("".join(f"{line}\n" for line in sorted(lines, key=lambda line: line.split("  ")[1])))
     return written

@@ -46,6 +46,11 @@ def test_a_recorded_history_replays(path: Path, monkeypatch: pytest.MonkeyPatch)
     assert {step.seq: step.input for step in steps} == {step.seq: asked[step.seq] for step in steps}
 
 
+def test_no_recorded_history_has_been_edited() -> None:
+    """A change that breaks one breaks executions that are under way: it is the change that has to go."""
+    assert recording.SUMS.read_text() == "".join(f"{recording.sum_of(path)}  {path.name}\n" for path in RECORDED)
+
+
 def test_every_scenario_is_recorded(db: None) -> None:
     if os.environ.get("WEIR_RECORD"):
         print(recording.record())
