@@ -27,6 +27,7 @@ from project.supervisor import Console, Supervisor, read_procfile
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60.0
 GRACE_SECONDS = 6.0
+REDIS_AWAY_SECONDS = 2.0
 
 
 class CannotStart(SystemExit):
@@ -67,6 +68,7 @@ def main() -> None:
                 prepare(console, release)
                 supervisor = Supervisor(console, child_environment(), ROOT)
                 run(supervisor, console, processes, began)
+                stay(console, redis)
             except Stop:
                 console.plain("")
                 console.say("weir", "stopping …")
@@ -174,7 +176,7 @@ def child_environment() -> dict[str, str]:
 
 
 def run(supervisor: Supervisor, console: Console, processes: Mapping[str, str], began: float) -> None:
-    """Start everything, show the demo booking, print where things are, and stay."""
+    """Start everything, show the demo booking, and print where things are."""
     from django.conf import settings
     from django.core.management import CommandError, call_command
 
@@ -199,8 +201,22 @@ def run(supervisor: Supervisor, console: Console, processes: Mapping[str, str], 
     else:
         console.say("weir", "no worker is ready, so no demo booking; the lines of 'worker' above say why")
     console.plain(_where(settings.PORT))
+
+
+def stay(console: Console, redis: RedisServer | None) -> None:
+    """Until Ctrl-C; should the embedded Redis end, it is started again on its port, with what it had written."""
     while True:
-        signal.pause()
+        if redis is None or redis.process is None:
+            signal.pause()
+            continue
+        console.say("redis", f"ended ({redis.process.wait()}); starting again in {REDIS_AWAY_SECONDS:g} s")
+        time.sleep(REDIS_AWAY_SECONDS)
+        try:
+            redis.start()
+        except EmbeddedServerError as error:
+            console.say("redis", str(error))
+        else:
+            console.say("redis", f"running again, port {redis.port}")
 
 
 def _where(port: int) -> str:

@@ -107,6 +107,16 @@ def test_it_shows_a_booking_from_nothing_and_leaves_nothing_running(up: Up) -> N
     assert "the broker did not take" not in done.stderr  # it was told where the Redis of `make up` is
 
     assert up.process is not None
+    children = psutil.Process(up.process.pid).children()
+    [redis] = [child for child in children if "redis-server" in child.cmdline()[0]]
+    redis.kill()
+    done = subprocess.run(
+        command, cwd=ROOT, env=up.environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr + up.text()
+    assert "✓ completed" in done.stdout
+    up.wait_for("running again", 30)
+
     up.process.send_signal(signal.SIGINT)
     began = time.monotonic()
     assert up.process.wait(15) == 0
