@@ -134,6 +134,7 @@ def manage(root: Path, *words: str) -> str:
 def test_a_new_domain_works_at_once(copy: Path) -> None:
     said = manage(copy, "startdomain", "warehouse")
     assert "wrote automation/domains/warehouse/workflows.py" in said
+    assert "Its queue is estuary-warehouse: add it to a worker's --queues in the Procfile" in said
     assert said.endswith("Next: python manage.py test warehouse\n")
 
     found = json.loads(manage(copy, "list_workflows", "--domain", "warehouses", "--json"))

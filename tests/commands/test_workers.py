@@ -41,7 +41,7 @@ def option(line: list[str], name: str) -> str:
 @pytest.mark.parametrize(
     ("preset", "activities", "workflows", "consumed"),
     [
-        ("all", 100, 100, [*queues.WORDS, *queues.DOMAINS]),
+        ("all", 100, 100, [*queues.WORDS, *queues.domains()]),
         ("critical", 50, 50, ["critical", "booking", "payment"]),
         ("background", 200, 100, ["background", "stream", "room"]),
         ("booking", 50, 50, ["booking"]),
@@ -157,7 +157,7 @@ def test_the_procfiles_workers_serve_every_queue(environment: dict[str, str], qu
     served = ",".join(re.findall(r"--queues (\S+)", said)).split(",")
     prefix = environment.get("TASK_QUEUE_PREFIX", "estuary")
     assert sorted(served) == sorted(
-        [queue, *(f"{prefix}-{word}" for word in ("critical", "background", *queues.DOMAINS))]
+        [queue, *(f"{prefix}-{word}" for word in ("critical", "background", *queues.domains()))]
     )
 
 

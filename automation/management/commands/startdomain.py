@@ -27,4 +27,8 @@ class Command(OperatorCommand):
         name = options["name"]
         for path in scaffold.make(name, root):
             self.say(f"wrote {path.relative_to(root)}")
+        queue = f"{settings.TASK_QUEUE_PREFIX}-{name}"
+        self.say(
+            f"Its queue is {queue}: add it to a worker's --queues in the Procfile, or run: start_worker --domain {name}"
+        )
         self.say(f"Next: python manage.py test {name}")
