@@ -12,7 +12,7 @@ from automation.admin.base import Audited, BigTable, History, HistoryInline
 from automation.causes import caused_by
 from automation.errors import Conflict
 from automation.models import Booking, BookingAuditLog, BookingEvent, EventType, User
-from automation.services import event_types
+from automation.services import bookings, event_types
 
 
 @admin.register(EventType)
@@ -74,8 +74,10 @@ class BookingAdmin(BigTable[Booking]):
         return False
 
     def save_model(self, request: HttpRequest, obj: Booking, form: Any, change: bool) -> None:
+        before = Booking.objects.select_for_update().get(pk=obj.pk) if change else None
         with caused_by(f"admin:{request.user}"[:100]):
             super().save_model(request, obj, form, change)
+        bookings.record_edit(before, obj, actor=cast(User, request.user).email)
 
 
 @admin.register(BookingEvent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from automation.admin.base import History, HistoryInline, Page, payload
 from automation.errors import WeirError
-from automation.models import Workflow, WorkflowAction, WorkflowTemplate, WorkflowVersion
+from automation.models import User, Workflow, WorkflowAction, WorkflowTemplate, WorkflowVersion
 from automation.secrets import masked
 from automation.services import workflows
 
@@ -70,7 +70,7 @@ class WorkflowAdmin(History[Workflow]):
         count = 0
         for workflow in queryset.filter(is_active=not on):
             try:
-                workflows.update(workflow, is_active=on)
+                workflows.update(workflow, by=cast(User, request.user), is_active=on)
             except WeirError as error:
                 self.message_user(request, f"{workflow}: {error.message}", messages.WARNING)
             else:

@@ -175,6 +175,20 @@ def _change(booking_id: UUID, action: str, change: Callable[[Booking], None], ac
     return booking
 
 
+def record_edit(before: Booking | None, after: Booking, *, actor: str) -> None:
+    """Audit what somebody has edited who saves bookings by themselves, as the admin does; None: they made it."""
+    new = _values(after)
+    if before is None:
+        _audit(after, "created", actor, {}, new)
+        return
+    owners = ("event_type_id", "organizer_id")  # which no operation changes
+    old = _values(before) | {name: str(getattr(before, name)) for name in owners}
+    new |= {name: str(getattr(after, name)) for name in owners}
+    changed = [name for name in old if old[name] != new[name]]
+    if changed:
+        _audit(after, "updated", actor, *({name: values[name] for name in changed} for values in (old, new)))
+
+
 def _later(start: dt.datetime, length: dt.timedelta) -> dt.datetime:
     """The end of a meeting that takes `length`. Adding to a zoned time moves the clock on the wall, and a meeting that
     a change of clocks falls into would take an hour more or less."""

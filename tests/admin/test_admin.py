@@ -18,6 +18,7 @@ from django.utils import timezone
 from automation import clock
 from automation.models import (
     Alert,
+    AuditLog,
     Booking,
     BookingAuditLog,
     BookingEvent,
@@ -269,6 +270,8 @@ def test_it_switches_workflows_off_and_on(root: Client, rows: dict[type[Model], 
     planned.refresh_from_db()
     assert planned.status == ExecutionStatus.CANCELLED
     assert "1 switched on." in act(root, Workflow, "switch_on", workflow)
+    entries = AuditLog.objects.filter(subject="workflow", subject_id=workflow.pk, changes__has_key="is_active")
+    assert {entry.actor and entry.actor.email for entry in entries} == {"root@example.com"}
 
 
 def test_it_closes_alerts(root: Client, rows: dict[type[Model], Model]) -> None:
@@ -310,6 +313,11 @@ def test_an_edited_booking_triggers_as_everywhere(root: Client, rows: dict[type[
     assert (event.trigger, event.source) == (Trigger.BOOKING_RESCHEDULED, "admin:root@example.com")
     booking.refresh_from_db()
     assert booking.sequence == 1
+    entry = BookingAuditLog.objects.latest("id")
+    assert (entry.booking, entry.action, entry.actor) == (booking, "updated", "root@example.com")
+    assert set(entry.old_values) == set(entry.new_values) == {"start_time", "end_time"}
+    root.post(page(Booking, "change", booking.pk), form)
+    assert BookingAuditLog.objects.latest("id") == entry, "nothing has changed"
     response = root.post(page(Booking, "change", booking.pk), booking_form(booking, status="cancelled"))
     assert response.status_code == 302
     assert BookingEvent.objects.filter(trigger=Trigger.BOOKING_CANCELLED).count() == 1
@@ -322,6 +330,8 @@ def test_an_added_booking_triggers_as_everywhere(root: Client, rows: dict[type[M
     assert response.status_code == 302, response.context["errors"]
     made = Booking.objects.get(invitee_name="Grace")
     assert BookingEvent.objects.get(booking=made).trigger == Trigger.BOOKING_CREATED
+    entry = BookingAuditLog.objects.get(booking=made)
+    assert (entry.action, entry.actor, entry.new_values["invitee_name"]) == ("created", "root@example.com", "Grace")
 
 
 def test_a_booking_is_not_deleted(root: Client, rows: dict[type[Model], Model]) -> None:
