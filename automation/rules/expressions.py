@@ -19,7 +19,7 @@ from typing import Any
 
 from automation.rules.fields import DATETIME_FIELDS
 from automation.rules.problems import nearest
-from automation.rules.values import Unevaluable, compare, fold, moment, number, preview, same, same_item, text
+from automation.rules.values import Unevaluable, compare, fold, moment, number, preview, same, text
 
 MAX_SOURCE = 1_000
 """Characters of an expression."""
@@ -210,7 +210,8 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 def _among(item: Any, pool: Any) -> bool:
     if isinstance(pool, (list, tuple)):
-        return any(same_item(item, member) for member in pool)
+        wanted = fold(text(item))
+        return item is not None and any(member is not None and fold(text(member)) == wanted for member in pool)
     if isinstance(pool, str):
         return bool(text(item)) and fold(text(item)) in fold(pool)
     raise Unevaluable(f"{preview(pool)} is neither a list nor text")

@@ -24,7 +24,6 @@ from automation.rules.values import (
     number,
     preview,
     same,
-    same_item,
     text,
 )
 
@@ -162,15 +161,14 @@ def _needle(expected: Any) -> str:
 
 def _contains(expected: Any) -> Test:
     needle = _needle(expected)
+    return lambda actual: bool(needle) and needle in _searched(actual)
 
-    def test(actual: Any) -> bool:
-        if not needle or actual is None:
-            return False
-        if isinstance(actual, (list, tuple, dict)):
-            return any(same_item(item, expected) for item in actual)
-        return needle in fold(text(actual))
 
-    return test
+def _searched(actual: Any) -> str | list[str]:
+    """Where texts are looked for: in a text, or among several values. Folded once, however many are looked for."""
+    if isinstance(actual, (list, tuple, dict)):
+        return [fold(text(item)) for item in actual if item is not None]
+    return "" if actual is None else fold(text(actual))
 
 
 def _affix(holds: Callable[[str, str], bool]) -> Bind:
@@ -229,8 +227,13 @@ def _truth(value: bool, words: frozenset[str]) -> Bind:
 
 def _contains_each(combine: Callable[[list[bool]], bool]) -> Bind:
     def bind(expected: Any) -> Test:
-        tests = [_contains(item) for item in items(expected)]
-        return lambda actual: bool(tests) and combine([test(actual) for test in tests])
+        needles = [_needle(item) for item in items(expected)]
+
+        def test(actual: Any) -> bool:
+            searched = _searched(actual)
+            return bool(needles) and combine([bool(needle) and needle in searched for needle in needles])
+
+        return test
 
     return bind
 

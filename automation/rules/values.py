@@ -125,11 +125,6 @@ def same(actual: Any, expected: Any) -> bool:
     return fold(text(actual)) == fold(text(expected))
 
 
-def same_item(actual: Any, expected: Any) -> bool:
-    """Whether two items of lists are the same: as text, ignoring case."""
-    return actual is not None and expected is not None and fold(text(actual)) == fold(text(expected))
-
-
 def text(value: Any) -> str:
     """`value` as text: `true`, `3`, `0.5`, ISO 8601, JSON for lists and objects, empty for null."""
     if isinstance(value, str):
