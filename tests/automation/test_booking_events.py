@@ -15,8 +15,10 @@ from automation.models import (
     BookingEvent,
     BookingStatus,
     Trigger,
+    WorkflowExecution,
 )
-from tests.automation.factories import NOW, make_booking, make_event_type, make_organizer
+from automation.services import workflow_plans
+from tests.automation.factories import NOW, make_booking, make_event_type, make_organizer, make_workflow
 
 pytestmark = pytest.mark.django_db
 
@@ -239,3 +241,13 @@ def test_a_stale_copy_keeps_the_event_type_of_the_row() -> None:
     stale.save()
     assert (stale.event_type, Booking.objects.get().event_type) == (other, other)
     assert len(triggers(booking)) == 2
+
+
+def test_it_hears_nothing_of_a_history_that_is_brought_in_by_the_base_manager() -> None:
+    old = make_booking(save=False, start_time=NOW - timedelta(days=300), status=BookingStatus.COMPLETED)
+    ahead = make_booking(old.event_type, save=False)
+    Booking._base_manager.bulk_create([old, ahead])
+    assert not BookingEvent.objects.exists()
+    reminding = make_workflow(Trigger.BEFORE_MEETING, delay_minutes=60)
+    assert workflow_plans.plan_workflow(reminding.pk) == "planned"
+    assert list(WorkflowExecution.objects.values_list("booking", "status")) == [(ahead.pk, "pending")]
