@@ -8,6 +8,5 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 application = get_wsgi_application()
 
-# At the start and not at the first request: two definitions of one name end it here.
-registry = importlib.import_module("automation.durable.registry")  # which needs the apps that are ready now
-registry.discover()
+# At the start and not at the first request: what cannot be used ends it with one line.
+importlib.import_module("automation.checks").start()
