@@ -1,5 +1,5 @@
-"""What is looked at before a process serves anybody: Django asks before a command runs and a worker starts, and the web
-entry points ask themselves."""
+"""What is looked at before a process serves anybody: Django asks before a command runs; web servers and workers ask
+themselves."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def configuration(app_configs: Sequence[AppConfig] | None, **options: Any) -> li
 
 
 def start() -> None:
-    """End the process with one line where something is wrong. For the entry points of web servers, which run no
-    checks."""
+    """End the process with one line where something is wrong. For web servers, which run no checks, and workers, which
+    go on after them."""
     for problem in [*definitions(None), *_of_settings()]:
         if problem.is_serious():
             raise SystemExit(f"weir: {problem.msg}")

@@ -7,7 +7,15 @@ from typing import Any
 
 from celery import signals
 
+from automation import checks
+
 GC_THRESHOLDS = (10_000, 20, 100)
+
+
+@signals.worker_init.connect
+def check(**_: Any) -> None:
+    """End the worker where something is set that cannot be used. (Celery runs Django's checks, and goes on.)"""
+    checks.start()
 
 
 @signals.worker_process_init.connect

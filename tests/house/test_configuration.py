@@ -24,7 +24,7 @@ def run(words: list[str], environment: Mapping[str, str], var: Path) -> subproce
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=60,
     )
 
 
