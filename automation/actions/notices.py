@@ -84,7 +84,8 @@ def sms(to: str, text: str, *, timezone: str = "", key: str = "", organizer_id: 
         return {"status": "suppressed", "reason": reason, "to": number, "provider_id": ""}
     retried = row is not None and row.status == NotificationStatus.BOUNCED
     try:
-        receipt = send_text(SmsMessage(to=number, text=text, idempotency_key=key or _key()))
+        since = row.created_at if row is not None and activity.info().attempt > 1 else None
+        receipt = send_text(SmsMessage(to=number, text=text, idempotency_key=key or _key(), since=since))
     except SmsRefused as error:
         raise _refused(row, error.message, error.suppress) from error
     except SmsFailed as error:

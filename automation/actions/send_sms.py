@@ -62,7 +62,7 @@ class SendSms(ActionType):
                 message = SmsMessage(to=number, text=text, idempotency_key=invocation.idempotency_key)
                 letters.setdefault(
                     number,
-                    Letter(number, "", text, partial(_send, message), timezone=person.timezone),
+                    Letter(number, "", text, partial(_send, message, invocation.attempt), timezone=person.timezone),
                 )
         if not letters:
             reasons = " ".join(outcome.detail for outcome in report.recipients)
@@ -106,8 +106,9 @@ class SendSms(ActionType):
             preview.notes.append(f"Sent, and charged, as {preview.rendered['segments']} SMS.")
 
 
-def _send(message: SmsMessage, row: NotificationLog) -> str:
-    return send_sms(replace(message, status_callback=callback_url(str(row.id)))).provider_id
+def _send(message: SmsMessage, attempt: int, row: NotificationLog) -> str:
+    since = row.created_at if attempt > 1 else None  # the row is as old as the first attempt
+    return send_sms(replace(message, status_callback=callback_url(str(row.id)), since=since)).provider_id
 
 
 def _rendered(text: str) -> dict[str, Any]:

@@ -82,6 +82,7 @@ def request(
     timeout: float | None = None,
     max_body: int = MAX_BODY,
     trusted_hosts: Iterable[str] = (),
+    once: bool = False,
 ) -> Response:
     """Makes one call and returns its answer, whatever its status; redirects are answers too.
 
@@ -91,13 +92,13 @@ def request(
 
     Raises OutboundRefused (do not try again) and OutboundFailed (may pass later). A kept-alive connection that turns
     out to have been closed is replaced once, so the other end may, rarely, see a request twice: send an idempotency
-    key.
+    key, or, to who knows none, ask `once`, by a connection of its own.
     """
     started = time.monotonic()
     seconds = settings.WEBHOOK_TIMEOUT if timeout is None else timeout
     target = parse_target(url)
     sent = {"User-Agent": USER_AGENT, "Accept": "*/*", **_checked(headers or {})}
-    call = _Call(method, target, sent, body, max_body, started + seconds)
+    call = _Call(method, target, sent, body, max_body, started + seconds, once)
     try:
         response, data = _exchange(call, trusted_hosts)
     except TimeoutError as error:
@@ -136,12 +137,13 @@ class _Call:
     body: bytes | None
     max_body: int
     deadline: float
+    once: bool
 
 
 def _exchange(call: _Call, trusted_hosts: Iterable[str]) -> tuple[http.client.HTTPResponse, bytes]:
     timeout = call.deadline - time.monotonic()
     addresses = addresses_of(call.target, timeout=timeout, trusted_hosts=trusted_hosts)
-    for address in addresses:
+    for address in () if call.once else addresses:
         connection = pool.take(call.target, address)
         if connection is None:
             continue

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import urllib.error
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from automation import clock
 from automation.durable.exceptions import ApplicationError
 from automation.models import NotificationLog, Suppression
 from automation.providers.callbacks.twilio import sign
@@ -170,3 +172,78 @@ def test_from_the_message_to_its_delivery(twilio: TwilioApi, stage: Stage, live_
     assert (row.status, row.provider_id, row.attempts) == ("delivered", taken.sid, 1)
     with pytest.raises(urllib.error.HTTPError, match="401"):
         post_callback(url, fields | {"MessageStatus": "failed"}, sign(url, list(fields.items()), TOKEN))
+
+
+# -- an answer that is lost --------------------------------------------------------------------------------------------
+
+
+def again(message: SmsMessage = MESSAGE, **changes: Any) -> SmsMessage:
+    """A further attempt at it; the first one was made a second ago."""
+    return replace(message, **{"since": clock.now() - timedelta(seconds=1), **changes})
+
+
+def test_a_message_whose_answer_was_lost_is_found_and_not_sent_twice(twilio: TwilioApi) -> None:
+    send_sms(replace(MESSAGE, to="+34600123499"))  # its connection is kept, and not asked: it may have been closed
+    twilio.then(Trouble(drop=True, takes=True))
+    with pytest.raises(SmsFailed):
+        send_sms(MESSAGE)
+    assert len(twilio.messages) == 2, "one request is one message"
+    assert send_sms(again()).provider_id == twilio.messages[1].sid
+    assert len(twilio.messages) == 2
+
+
+def test_an_action_s_message_whose_answer_was_lost_goes_out_once(twilio: TwilioApi, stage: Stage) -> None:  # noqa: F811
+    execution = stage.execution(action_type="send_sms", message="Hello", recipient="custom", custom_phone=JOSE)
+    twilio.then(Trouble(stall=False, drop=True, takes=True))
+    with pytest.raises(ApplicationError):
+        stage.run(execution)
+    assert stage.run(execution, attempt=2)["status"] == "success"
+    assert (len(twilio.messages), twilio.lists) == (1, 1)
+    row = NotificationLog.objects.get()
+    assert (row.status, row.provider_id) == ("sent", twilio.messages[0].sid)
+
+
+def test_a_first_attempt_asks_for_no_list(twilio: TwilioApi) -> None:
+    send_sms(MESSAGE)
+    assert twilio.lists == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"text": "another text"},
+        {"to": "+34600123457"},
+        {"since": timedelta(hours=1)},  # made before the first attempt
+    ],
+)
+def test_another_message_is_not_taken_for_it(twilio: TwilioApi, other: dict[str, Any]) -> None:
+    send_sms(MESSAGE)
+    if "since" in other:
+        other = {"since": clock.now() + other["since"]}
+    assert send_sms(again(**other)).provider_id == twilio.messages[1].sid
+
+
+def test_neither_is_one_that_came_to_nothing_nor_one_of_another_sender(twilio: TwilioApi, settings: Any) -> None:
+    send_sms(MESSAGE)
+    twilio.messages[0] = replace(twilio.messages[0], status="undelivered")
+    send_sms(again())
+    assert len(twilio.messages) == 2
+    settings.TWILIO_FROM = "MG" + "1" * 32
+    send_sms(again())
+    assert len(twilio.messages) == 3
+    send_sms(again())
+    assert len(twilio.messages) == 3, "it is our own by the service's id as well"
+
+
+def test_a_key_that_may_not_list_sends(twilio: TwilioApi) -> None:
+    send_sms(MESSAGE)
+    twilio.list_status = 401
+    assert send_sms(again()).provider_id == twilio.messages[1].sid
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_while_it_cannot_be_said_nothing_is_sent(twilio: TwilioApi, status: int) -> None:
+    twilio.list_status = status
+    with pytest.raises(SmsFailed, match="does not say"):
+        send_sms(again())
+    assert twilio.messages == []

@@ -10,9 +10,11 @@ import threading
 import urllib.request
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 ACCOUNT = "AC" + "0" * 32
 TOKEN = "twilio-auth-token"
@@ -37,10 +39,29 @@ class Trouble:
 class Taken:
     sid: str
     fields: dict[str, str]
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    status: str = "queued"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "sid": self.sid,
+            "account_sid": ACCOUNT,
+            "to": self.fields["To"],
+            "from": self.fields.get("From"),
+            "messaging_service_sid": self.fields.get("MessagingServiceSid"),
+            "body": self.fields["Body"],
+            "status": self.status,
+            "direction": "outbound-api",
+            "date_created": format_datetime(self.at),
+            "error_code": None,
+            "error_message": None,
+            "num_segments": "1",
+        }
 
 
 class TwilioApi:
-    """`messages` holds what was taken, `requests` the fields of all authenticated requests."""
+    """`messages` holds what was taken, `requests` the fields of all authenticated posts, `lists` the number of answered
+    lists; `list_status` is what lists are answered with."""
 
     def __init__(self) -> None:
         self._server: ThreadingHTTPServer | None = None
@@ -55,6 +76,8 @@ class TwilioApi:
         self.opted_out: set[str] = set()
         self.landlines: set[str] = set()
         self.troubles: deque[Trouble] = deque()
+        self.lists = 0
+        self.list_status = 200
 
     @property
     def url(self) -> str:
@@ -154,21 +177,23 @@ class _Handler(BaseHTTPRequestHandler):
         if refusal := api.refusal(fields):
             return self._error(400, *refusal)
         taken = api.take(fields)
-        return self._answer(
-            201,
-            {
-                "sid": taken.sid,
-                "account_sid": ACCOUNT,
-                "to": fields["To"],
-                "from": fields.get("From"),
-                "messaging_service_sid": fields.get("MessagingServiceSid"),
-                "body": fields["Body"],
-                "status": "queued",
-                "error_code": None,
-                "error_message": None,
-                "num_segments": "1",
-            },
-        )
+        return self._answer(201, taken.as_dict())
+
+    def do_GET(self) -> None:
+        """The list: messages to a number, newest first."""
+        parts = urlsplit(self.path)
+        login = "Basic " + base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
+        api = self.owner
+        if _PATH.fullmatch(parts.path) is None:
+            return self._error(404, 20404, f"The requested resource {self.path} was not found")
+        if self.headers.get("Authorization") != login or api.list_status == 401:
+            return self._error(401, 20003, "Authenticate")
+        api.lists += 1
+        if api.list_status != 200:
+            return self._error(api.list_status, 20500, "trouble")
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        found = [one.as_dict() for one in reversed(api.messages) if one.fields["To"] == query.get("To")]
+        return self._answer(200, {"messages": found[: int(query.get("PageSize", "50"))], "next_page_uri": None})
 
     def _error(self, status: int, code: int, message: str, headers: dict[str, str] | None = None) -> None:
         more = f"https://www.twilio.com/docs/errors/{code}"

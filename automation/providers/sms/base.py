@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from automation.errors import WeirError
@@ -42,6 +42,9 @@ class SmsMessage:
     idempotency_key: str
     status_callback: str = ""
     """Where the provider may tell what becomes of the message; empty for nowhere."""
+    since: datetime | None = None
+    """Attempts at this message have been made since then, and one of them may have been taken though we heard nothing;
+    None for the first attempt. A provider without idempotency keys can look for it."""
 
 
 @dataclass(frozen=True)
