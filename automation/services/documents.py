@@ -39,6 +39,7 @@ MAX_DEPTH = 64
 Document = dict[str, Any]
 """A workflow's own part of it: `{"name": …, "trigger": …, …, "actions": [{…}, …]}`."""
 
+_LONGEST_SLUG = EventType._meta.get_field("slug").max_length or 0
 _HIDDEN = ("webhook_secret_encrypted",)
 SIGNED = "webhook_secret_set"
 ACTION_KEYS = (*(name for name in versions.ACTION_FIELDS if name not in _HIDDEN), SIGNED)
@@ -287,6 +288,9 @@ def shape_problems(document: Document, prefix: str = "") -> dict[str, list[str]]
     for key in ("actions", "event_types", "tags"):
         if not isinstance(document.get(key, []), list):
             problems[f"{prefix}{key}"] = ["Expected a list."]
+    slugs = document.get("event_types", [])
+    if isinstance(slugs, list) and not all(isinstance(slug, str) and 0 < len(slug) <= _LONGEST_SLUG for slug in slugs):
+        problems[f"{prefix}event_types"] = ["Expected the slugs of event types, as texts."]
     actions = document.get("actions", [])
     for index, action in enumerate(actions if isinstance(actions, list) else []):
         place = f"{prefix}actions[{index}]"

@@ -32,7 +32,7 @@ from django.db import transaction
 
 from automation.errors import InvalidInput, WeirError
 from automation.models import EventType, User
-from automation.rules.values import moment
+from automation.rules.values import moment, preview
 from automation.services import documents, trials, workflows
 from automation.services.documents import Document, DocumentError
 from automation.services.trials import ActionTrial, Trial
@@ -119,11 +119,18 @@ def _within(file: Path, document: Document, examples: list[Mapping[str, Any]]) -
     for number, example in enumerate(examples, 1):
         one = Rehearsal(file, name, str(example.get("name") or f"example {number}"))
         try:
-            trial = trials.try_mock(subject, example.get("booking") or {}, _at(example))
+            trial = trials.try_mock(subject, _sample(example), _at(example))
             one.problems = list(_compare(trial, example))
         except WeirError as error:
             one.problems = _texts(error)
         yield one
+
+
+def _sample(example: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = example.get("booking") or {}
+    if not isinstance(found, Mapping):
+        raise InvalidInput(f"booking: expected a mapping of context fields to values, got {preview(found)}.")
+    return found
 
 
 def _at(example: Mapping[str, Any]) -> dt.datetime | None:
@@ -131,7 +138,7 @@ def _at(example: Mapping[str, Any]) -> dt.datetime | None:
     if text is None:
         return None
     when = moment(text) if isinstance(text, str) else None
-    if not isinstance(when, dt.datetime):
+    if not isinstance(when, dt.datetime) or not 2000 <= when.year < 2200:
         raise InvalidInput(f"at: {text!r} is no moment, such as '2027-01-11T09:00:00Z'.")
     return when if when.tzinfo else when.replace(tzinfo=dt.UTC)
 
