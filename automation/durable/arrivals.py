@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import datetime as dt
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from automation.durable.records import StepRecord
@@ -27,6 +28,45 @@ class Wanted(NamedTuple):
 def moment_of(step: StepRecord) -> dt.datetime:
     """When it happened: a message when it came, anything else when it ended."""
     return step.created_at if step.seq < 0 else step.completed_at or step.created_at
+
+
+class Bounds:
+    """What a retried execution's history says of when things happened that were done again.
+
+    A step that was done again has the time of that; what was seen, or asked for, after it has an earlier one. History's
+    time must not run ahead of it: code that compares times would ask for something else than it did.
+    """
+
+    def __init__(self, steps: Iterable[StepRecord], recorded: Sequence[StepRecord]) -> None:
+        asked = sorted((step for step in steps if step.seq > 0), key=lambda step: step.seq)
+        self._seqs = [step.seq for step in asked]
+        self._asked = _nearest([step.created_at for step in asked])
+        self._seen = _nearest([moment_of(step) for step in recorded])
+        self.seen = 0
+        """How much of what is recorded the code has been told."""
+
+    def of(self, step: StepRecord, asked: int) -> dt.datetime:
+        """When the outcome of a step was seen: the last one that the code has been told, after it had asked for so
+        many steps."""
+        if step.seq < 0 or step.created_at <= self._asked_after(step.seq):
+            return moment_of(step)  # it was not done again, or nothing goes by it
+        return min(moment_of(step), self._asked_after(asked), self._seen[self.seen])
+
+    def of_answer(self, at: dt.datetime, asked: int) -> dt.datetime:
+        """When a step was answered that is answered right where it is asked for, if it says `at`."""
+        return min(at, self._asked_after(asked))
+
+    def _asked_after(self, seq: int) -> dt.datetime:
+        """When the first of the steps after this one was asked for."""
+        return self._asked[bisect.bisect_right(self._seqs, seq)]
+
+
+def _nearest(moments: Sequence[dt.datetime]) -> list[dt.datetime]:
+    """For each place the earliest moment from there on; and at the end one that never comes."""
+    found = [dt.datetime.max.replace(tzinfo=dt.UTC)]
+    for moment in reversed(moments):
+        found.append(min(moment, found[-1]))
+    return found[::-1]
 
 
 def in_order(steps: Iterable[StepRecord]) -> list[StepRecord]:

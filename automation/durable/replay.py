@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from automation.durable import inbox, payloads, registry
-from automation.durable.arrivals import Wanted, in_order, moment_of
+from automation.durable.arrivals import Bounds, Wanted, in_order, moment_of
 from automation.durable.asks import Asks, Waiter, is_passed_over
 from automation.durable.endings import Parked, continues_as_new, ending_of
 from automation.durable.exceptions import NondeterminismError
@@ -72,6 +72,7 @@ class Run(Asks):
         # What is not over yet, of what has been written; and the last message that has been read. See `wants`.
         self._open: set[int] = set()
         self._last_message = 0
+        self._bounds: Bounds | None = None
         self._waiters: dict[int, Waiter] = {}
         self._answers: dict[int, Waiter] = {}
         self._conditions: list[tuple[Callable[[], bool], asyncio.Future[Any]]] = []
@@ -132,6 +133,8 @@ class Run(Asks):
         self.resolved = max((step.resolved_seq or 0 for step in recorded), default=0)
         self._last_seq = max(self._history, default=0)
         self._recorded = bool(recorded) or self._last_seq > 0
+        if self.execution.reopened:
+            self._bounds = Bounds(self._history.values(), recorded)
         self._make_instance()
         self._starting = True
         # Messages that came before the execution began are handled before the code's first line.
@@ -151,6 +154,7 @@ class Run(Asks):
         """Go on with the rows that were wanted: repeat what others have decided since this run was kept, if they have,
         and feed what is new. Raises NondeterminismError as `replay` does."""
         arrived = list(steps)
+        self._bounds = None
         self._history.update((step.seq, step) for step in arrived)
         if self._messages is not None:
             self._messages.learn(arrived)
@@ -336,7 +340,9 @@ class Run(Asks):
 
     def _feed(self, step: StepRecord) -> None:
         self.fed += 1
-        self._advance_time(moment_of(step))
+        if self._bounds is not None and step.resolved_seq:
+            self._bounds.seen += 1
+        self._advance_time(moment_of(step) if self._bounds is None else self._bounds.of(step, self.next_seq))
         if step.kind == StepKind.CANCEL:
             self._cancel_main(step)
         elif step.seq < 0:
@@ -379,7 +385,7 @@ class Run(Asks):
     def _answer(self, fed: Fed, at: dt.datetime | None) -> None:
         seq = self.at_once.popleft()
         if at is not None:
-            self._advance_time(at)
+            self._advance_time(at if self._bounds is None else self._bounds.of_answer(at, self.next_seq))
         waiter = self._answers.pop(seq, None) or self._waiters.pop(seq, None)
         if waiter is not None:
             waiter(fed)

@@ -3,13 +3,15 @@ place, or made harmless; and never another execution's matter."""
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from typing import Any
 
 import pytest
+from django.db import DataError
 
 from automation import clock
-from automation.durable import control, deliveries, id_policies, inbox, payloads, starts, texts, workflow
+from automation.durable import control, deliveries, id_policies, inbox, payloads, postgres, starts, texts, workflow
 from automation.durable.client import SyncClient
 from automation.durable.exceptions import ApplicationError
 from automation.errors import InvalidInput, NotFound
@@ -54,13 +56,21 @@ async def next_queue(data: Any) -> Any:
     workflow.continue_as_new(args=["next_queue", data], task_queue=data)
 
 
+def at_odds() -> Any:
+    return workflow.execute_activity("flows_echo", 1, priority=-1, start_to_close_timeout=LIMIT)
+
+
 async def urgent(_data: Any) -> Any:
-    return await workflow.execute_activity("flows_echo", 1, priority=-1, start_to_close_timeout=LIMIT)
+    return await at_odds()
+
+
+async def urgent_among_others(_data: Any) -> Any:
+    return await asyncio.gather(call("echo", 1), at_odds())
 
 
 async def then_urgent(_data: Any) -> Any:
     await call("echo", 1)
-    return await urgent(None)
+    return await at_odds()
 
 
 async def fails(data: Any) -> Any:
@@ -110,8 +120,9 @@ def test_a_name_that_no_row_can_hold_is_refused_where_the_code_says_it(
     assert parked.steps.count() == 0
 
 
-def test_a_decision_that_the_database_refuses_parks_its_own_execution_alone(carrier: Carrier) -> None:
-    parked = beside_another(carrier, urgent, None)
+@pytest.mark.parametrize("function", [urgent, urgent_among_others], ids=lambda f: f.__name__)
+def test_a_decision_that_the_database_refuses_parks_its_own_execution_alone(carrier: Carrier, function: Any) -> None:
+    parked = beside_another(carrier, function, None)
     assert parked.status == "parked"
     assert "IntegrityError" in parked.error_message
 
@@ -135,6 +146,13 @@ def test_what_a_failure_says_is_shown_as_a_row_can_hold_it(carrier: Carrier, dat
     of_activity = beside_another(carrier, passes_on, data)
     assert of_activity.status == "failed"
     assert said in of_activity.error_message
+
+
+def test_a_text_with_a_nul_is_not_cut_off_on_its_way() -> None:
+    """libpq would take what comes before it."""
+    for value in (NUL, [NUL]):
+        with pytest.raises(DataError, match="a NUL in it"):
+            postgres._text(value)
 
 
 @pytest.mark.parametrize("data", [NUL, LONE], ids=["nul", "surrogate"])

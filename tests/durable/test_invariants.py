@@ -14,7 +14,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connection
 
 from automation import clock
-from automation.durable import control, liveness, starts, workflow
+from automation.durable import control, liveness, starts, states, workflow
 from automation.durable.common import RetryPolicy
 from automation.durable.runner import Outcome
 from automation.models import Alert, Booking, ExecutionStatus, ExecutionStep, StepStatus, WorkflowExecution
@@ -316,6 +316,29 @@ def test_7_a_join_is_decided_by_rows(carrier: Carrier) -> None:
     carrier.finish(early)
     assert result(early) == [[0, 1, 2, 3, 4, 5], "after"]
     assert Posting.objects.count() == 1
+
+
+def test_7_a_join_that_comes_while_a_member_runs_starts_nothing(carrier: Carrier) -> None:
+    async def joins(_data: Any) -> Any:
+        return await workflow.chain(
+            workflow.group(workflow.step("flows_echo", 1), workflow.step("flows_echo", 2)),
+            workflow.step("flows_enter", "after"),
+        )
+
+    asked: list[tuple[str, bool]] = []
+
+    def ask(point: str) -> bool:
+        members = ExecutionStep.objects.filter(stage=0)
+        if point == "before flows_echo" and not members.filter(status="pending").exists():
+            progress = states.progress(members[0].execution_id, 1, clock.now())
+            asked.append((ExecutionStep.objects.get(stage=1).status, progress.ended or bool(progress.ready)))
+        return False
+
+    carrier.under(Faults(kill=ask))
+    execution = ended(carrier, joins)
+    assert result(execution.id) == [[1, 2], "after"]
+    assert asked
+    assert set(asked) == {("pending", False)}
 
 
 def test_7_a_canvas_whose_messages_all_vanish_is_rebuilt(carrier: Carrier) -> None:

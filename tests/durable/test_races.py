@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from automation import clock
 from automation.durable import control, deliveries, inbox, payloads, updates, workflow
@@ -80,6 +80,25 @@ def test_a_request_to_cancel_that_comes_with_the_last_word_cancels_the_next_run(
     carrier.finish()
     assert runs_of_relay() == ["continued_as_new", "cancelled"]
     assert row_of("relay").error_message == "enough"
+
+
+def test_no_worker_dies_between_a_run_and_the_next(carrier: Carrier) -> None:
+    """Before or after it has written the next one, there are not two of them, and not none."""
+
+    async def twice(number: Any) -> Any:
+        if number < 2:
+            workflow.continue_as_new(args=["twice", number + 1])
+        return number
+
+    snippet(twice)
+    writes = ("before INSERT workflowexecution", "after INSERT workflowexecution")
+    carrier.under(Faults(kill=lambda point: point in writes and point not in carrier.deaths, queries=True))
+    execution = carrier.start("flows_snippet", "twice", 1)
+    carrier.finish()
+    assert sorted(carrier.deaths) == sorted(writes)
+    runs = WorkflowExecution.objects.order_by("created_at", "id")
+    assert [run.status for run in runs] == ["continued_as_new", "completed"]
+    assert runs[1].previous_run_id == execution
 
 
 def row_of(business_id: str) -> WorkflowExecution:
@@ -151,7 +170,7 @@ def test_a_parent_s_cancel_reaches_a_child_that_continues_meanwhile(
 # -- a message that comes while a step runs ----------------------------------------------------------------------------
 
 
-def says_during(carrier: Carrier, point: str, then: Callable[[uuid.UUID], None] | None = None) -> list[uuid.UUID]:
+def says_during(carrier: Carrier, point: str, then: Callable[[], None] = lambda: None) -> list[uuid.UUID]:
     """Have "say" signalled to the execution in the returned list at a point, with nobody told of it."""
     about: list[uuid.UUID] = []
     said: list[int] = []
@@ -161,8 +180,7 @@ def says_during(carrier: Carrier, point: str, then: Callable[[uuid.UUID], None] 
             said.append(1)
             with carrier.broker_away():
                 inbox.signal(about[0], "say", payloads.encode(["hello"]))
-            if then is not None:
-                then(about[0])
+            then()
         return False
 
     carrier.under(Faults(kill=say))
@@ -190,18 +208,20 @@ def test_a_message_that_came_during_a_failing_attempt_does_not_wait_for_the_next
 
 def test_a_message_that_came_during_a_long_step_is_read_while_it_runs(carrier: Carrier) -> None:
     """Also where whoever was to be woken for it was not told."""
+    meanwhile: list[str] = []
 
-    def linger(execution: uuid.UUID) -> None:
+    def linger() -> None:
         for _ in range(2):
             clock.shift(settings.DURABLE_LEASE + 0.5)
             carrier.sweep()
             carrier.deliver_one()
-        assert row(execution).status == ExecutionStatus.COMPLETED
+        meanwhile.append(row(about[0]).status)
 
     snippet(waits_for_a_word)
     about = says_during(carrier, "before flows_echo", linger)
     about.append(carrier.start("flows_snippet", "waits_for_a_word", ["echo", 1]))
     carrier.drain()
+    assert meanwhile == ["completed"]
     carrier.finish(*about)
     assert result(about[0]) == ["hello"]
 
@@ -218,8 +238,9 @@ def test_a_cancel_that_ended_its_target_at_once_is_not_denied_the_second_time(ca
     target = carrier.start("flows_relay", business_id="later", scheduled_for=later)
 
     def dies(point: str) -> bool:
-        over = point == "before UPDATE executionstep" and row(target).status == ExecutionStatus.CANCELLED
-        return over and not carrier.deaths
+        if point != "before UPDATE executionstep" or carrier.deaths or connection.in_atomic_block:
+            return False
+        return row(target).status == ExecutionStatus.CANCELLED
 
     carrier.under(Faults(kill=dies, queries=True))
     execution = begun(carrier, cancels)
@@ -245,6 +266,28 @@ def test_a_child_that_begins_anew_with_its_parent_hears_again_what_it_was_told(c
     carrier.finish(execution)
     assert result(execution) == [[1, 2], 0]
     activities.mended.clear()
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        ["all", ["call", "refuse", 3], ["local", "flaky", 2, 2], ["broken", 1]],
+        ["all", ["local", "refuse", 3], ["local", "flaky", 2, 1], ["broken", 1]],
+        ["all", ["background", ["local", "flaky", 2, 2], ["group", ["refuse", 3]]], ["broken", 1]],
+    ],
+    ids=["an activity", "a local activity", "a group"],
+)
+def test_what_a_retry_does_again_does_not_move_the_time_of_what_followed_it(carrier: Carrier, plan: list[Any]) -> None:
+    """The code had gone on from that failure to a timer, whose time is past when the failure has been had again."""
+    execution = carrier.start("flows_script", plan)
+    carrier.finish(execution)
+    assert row(execution).status == ExecutionStatus.FAILED
+    clock.shift(3600)
+    activities.mended.add(1)
+    control.retry(execution)
+    carrier.finish(execution)
+    activities.mended.clear()
+    assert result(execution)[-1] == "mended 1"
 
 
 def test_a_database_that_fails_workflow_code_parks_nobody(carrier: Carrier) -> None:
