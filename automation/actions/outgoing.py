@@ -45,6 +45,8 @@ class Post:
     body: Callable[[], str]
     headers: Callable[[bytes], Mapping[str, str]]
     shown: str = ""
+    once: bool = False
+    """The other end knows no idempotency key: see `outbound.request`."""
 
 
 class Outgoing(ActionType):
@@ -85,7 +87,7 @@ class Outgoing(ActionType):
             headers = post.headers(row.body.encode("ascii"))
             outbound.parse_target(post.url)
             self._wait_for_turn(gate, shown, report)
-            response = outbound.post_json(post.url, row.body.encode("ascii"), headers)
+            response = outbound.post_json(post.url, row.body.encode("ascii"), headers, once=post.once)
             self._read(gate, response, shown, report)
         except outbound.OutboundError as error:
             deliveries.mark(row, NotificationStatus.FAILED, error.message)

@@ -53,7 +53,7 @@ class SlackMessage(Outgoing):
             raise report.failure(error.message, "CannotDecrypt") from error
         if not url:
             raise report.failure("The action has no webhook URL.", "BadConfiguration")
-        post = Post(Channel.SLACK, url, partial(_body, invocation, report), _headers, shown=_shown(url))
+        post = Post(Channel.SLACK, url, partial(_body, invocation, report), _headers, shown=_shown(url), once=True)
         return self.post(invocation, post, report)
 
     def check(self, config: ActionConfig, templates: TemplateCheck) -> list[ActionProblem]:

@@ -66,11 +66,12 @@ def post_json(
     timeout: float | None = None,
     *,
     trusted_hosts: Iterable[str] = (),
+    once: bool = False,
 ) -> Response:
     """POSTs JSON: `body` as it is when it is bytes, so that a signature over it holds. See `request`."""
     data = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
     merged = {"Content-Type": "application/json", **(headers or {})}
-    return request("POST", url, body=data, headers=merged, timeout=timeout, trusted_hosts=trusted_hosts)
+    return request("POST", url, body=data, headers=merged, timeout=timeout, trusted_hosts=trusted_hosts, once=once)
 
 
 def request(

@@ -39,6 +39,16 @@ def test_it_posts_the_message(stage: Stage, http_receiver: HttpReceiver) -> None
     assert (row.channel, row.status) == ("slack", "sent")
 
 
+def test_no_connection_repeats_a_message_by_itself(stage: Stage, http_receiver: HttpReceiver) -> None:
+    """Slack knows no idempotency key, so a lost answer is a failed attempt, and not quietly asked for again."""
+    stage.act(**slack(http_receiver))  # whose connection is kept
+    http_receiver.on(PATH, Reply(mode="drop"), Reply())
+    with pytest.raises(ApplicationError) as caught:
+        stage.act(**slack(http_receiver))
+    assert not caught.value.non_retryable
+    assert len(http_receiver.to(PATH)) == 2
+
+
 def test_the_url_is_shown_to_nobody(stage: Stage, http_receiver: HttpReceiver) -> None:
     http_receiver.on(PATH, Reply(status=404, body=b"no_service"))
     with pytest.raises(ApplicationError) as caught:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from tests.support.waiting import wait_until
 
-Mode = Literal["whole", "reset", "slow", "endless", "silent"]
+Mode = Literal["whole", "reset", "slow", "endless", "silent", "drop"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Reply:
     """One answer.
 
     `mode`: "whole" sends it; "reset" sends half of the body and resets the connection; "slow" sends one byte of the
-    body every 100 ms; "endless" sends zeros until the client leaves; "silent" reads the request and never answers.
+    body every 100 ms; "endless" sends zeros until the client leaves; "silent" reads the request and never answers;
+    "drop" reads it and closes the connection.
     """
 
     status: int = 200
@@ -133,6 +134,9 @@ class _Handler(BaseHTTPRequestHandler):
             released.wait(reply.delay)
         if reply.mode == "silent":
             released.wait(600)
+            self.close_connection = True
+            return
+        if reply.mode == "drop":
             self.close_connection = True
             return
         self.send_response(reply.status)
