@@ -9,6 +9,7 @@ from project.settings import INSTALLED_APPS  # isort: skip
 
 TEST_ENVIRONMENT = environment
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.flows"]
+WHITENOISE_AUTOREFRESH = True  # it looks files up when they are asked for: each test's client would list them all
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DURABLE_GATHER = 0.0  # a test sees at once what would be published; those of gathering itself say otherwise
 ORGANIZER_WORKFLOWS = ["flows_order", "flows_snippet", "outside_loop"]
