@@ -17,12 +17,13 @@ from typing import Any
 
 from automation.rules.conditions import MAX_DEPTH
 from automation.rules.fields import FieldType, find
-from automation.rules.operators import OPERATORS
+from automation.rules.operators import OPERATORS, Test, ValueKind
 from automation.rules.values import Unevaluable, instants, is_blank, items, moment, number, preview
 
-MAX_RULES_COMPARED = 100
+MAX_RULES_COMPARED = 50
 """Rules on one field that are compared with each other."""
-
+MAX_ITEMS_COMPARED = 50
+"""Items of a rule that is compared with others: what is compared grows with the product of both."""
 
 _BLANKS: tuple[Any, ...] = (None, "", " ", [])
 
@@ -47,11 +48,13 @@ class _Rule:
     field: str
     operator: str
     value: Any
+    test: Test | None
+    """None where the rule cannot be evaluated, and so never holds."""
 
     def holds_for(self, actual: Any) -> bool | None:
         """Whether the rule holds for a known value; None when that cannot be said."""
         try:
-            return OPERATORS[self.operator].bind(self.value)(actual)
+            return self.test is not None and self.test(actual)
         except Unevaluable:
             return False
         except RecursionError:
@@ -119,7 +122,13 @@ def _rule(path: str, member: Any) -> _Rule | None:
     field, operator, value = member.get("field"), member.get("operator"), member.get("value")
     if not isinstance(field, str) or not isinstance(operator, str) or operator not in OPERATORS:
         return None
-    return None if isinstance(value, Mapping) else _Rule(path, field, operator, value)
+    if isinstance(value, Mapping):
+        return None
+    try:
+        test = OPERATORS[operator].bind(value)
+    except (Unevaluable, RecursionError):
+        test = None
+    return _Rule(path, field, operator, value, test)
 
 
 def _alone(rule: _Rule) -> Iterator[Finding]:
@@ -158,8 +167,14 @@ def _reversed(value: Any) -> bool:
 def _by_field(rules: Sequence[_Rule]) -> Iterator[tuple[str, list[_Rule]]]:
     fields: dict[str, list[_Rule]] = {}
     for rule in rules:
-        fields.setdefault(rule.field, []).append(rule)
+        if not _is_long(rule):
+            fields.setdefault(rule.field, []).append(rule)
     return ((name, members[:MAX_RULES_COMPARED]) for name, members in fields.items() if len(members) > 1)
+
+
+def _is_long(rule: _Rule) -> bool:
+    takes_items = OPERATORS[rule.operator].value_kind in (ValueKind.LIST, ValueKind.PAIR)
+    return takes_items and rule.test is not None and len(items(rule.value)) > MAX_ITEMS_COMPARED
 
 
 def _together(path: str, rules: Sequence[_Rule]) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -123,3 +124,17 @@ def test_what_it_finds_is_true(operator: str, rules: list[Any]) -> None:
         assert outcomes == {False}
     if Verdict.ALWAYS in whole:
         assert outcomes == {True}
+
+
+@pytest.mark.parametrize("operator", ["in_list", "contains_any", "not_in_list", "contains_all"])
+def test_many_long_lists_are_compared_quickly(operator: str) -> None:
+    """Of as many rules and items as can be saved, which agree in their last item only."""
+    lists = [[*(f"{number} {item}" for item in range(999)), "shared"] for number in range(100)]
+    short = [[*(f"{number} {item}" for item in range(49)), "shared"] for number in range(100)]
+    started = time.thread_time()
+    for values in (lists, short):
+        rules = [
+            rule("invitee_name", operator if index % 2 else "in_list", value) for index, value in enumerate(values)
+        ]
+        assert isinstance(analyse([group("AND", *rules), group("OR", *rules)]), list)
+    assert time.thread_time() - started < 8
