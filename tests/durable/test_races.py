@@ -14,10 +14,12 @@ from django.conf import settings
 from django.db import OperationalError, connection
 
 from automation import clock
-from automation.durable import control, deliveries, inbox, payloads, updates, workflow
+from automation.durable import control, deadlines, deliveries, inbox, payloads, updates, workflow
 from automation.durable.client import SyncClient, SyncWorkflowHandle, WorkflowUpdateStage
 from automation.durable.common import RetryPolicy
 from automation.durable.exceptions import ChildWorkflowError
+from automation.durable.run_options import RunOptions
+from automation.durable.updates import UpdateStage
 from automation.models import ExecutionStatus, ExecutionStep, StepKind, WorkflowExecution
 from tests.durable.snippets import begun, ended, outcome, snippet
 from tests.flows import activities
@@ -226,6 +228,34 @@ def test_a_message_that_came_during_a_long_step_is_read_while_it_runs(carrier: C
     assert result(about[0]) == ["hello"]
 
 
+@pytest.mark.parametrize("kind", ["signal", "update", "cancel"])
+def test_a_message_whose_wake_up_is_lost_is_read_after_a_sweep(carrier: Carrier, kind: str) -> None:
+    handle = relay(carrier)
+    execution = row_of("relay")
+    with carrier.broker_away():
+        match kind:
+            case "signal":
+                handle.signal("close")
+            case "update":
+                updates.put(execution.id, "add", payloads.encode([1, 2]), "an update")
+            case "cancel":
+                handle.cancel()
+    clock.shift(settings.DURABLE_REPUBLISH_MIN + 0.1)
+    carrier.sweep()
+    carrier.drain()
+    assert execution.steps.get(seq=-1).resolved_seq == 1
+
+
+def test_a_sweep_of_deadlines_that_comes_too_early_ends_nobody(carrier: Carrier) -> None:
+    """It looks again under the lock: another process may see the same list, or have another clock."""
+    execution = carrier.start("flows_relay", options=RunOptions(run_timeout=60.0))
+    carrier.drain()
+    assert not deadlines.time_out(execution, clock.now())
+    assert row(execution).is_open
+    assert deadlines.time_out(execution, clock.now() + dt.timedelta(seconds=61))
+    assert row(execution).status == ExecutionStatus.TIMED_OUT
+
+
 # -- a worker that dies in between -------------------------------------------------------------------------------------
 
 
@@ -266,6 +296,37 @@ def test_a_child_that_begins_anew_with_its_parent_hears_again_what_it_was_told(c
     carrier.finish(execution)
     assert result(execution) == [[1, 2], 0]
     activities.mended.clear()
+
+
+def test_an_update_is_answered_wherever_its_worker_dies(carrier: Carrier) -> None:
+    def answered() -> None:
+        handle = relay(carrier)
+        run = row_of("relay").id
+        seq = updates.put(run, "add", payloads.encode([1, 2]), "an update")
+        for _ in range(10):  # it goes on for ever: whatever was lost comes back with the next sweeps
+            carrier.drain()
+            if updates.look(run, seq).stage is UpdateStage.COMPLETED:
+                break
+            clock.shift(settings.DURABLE_LEASE + settings.DURABLE_REPUBLISH_MIN)
+            carrier.sweep()
+        assert updates.look(run, seq).output == '"added 2"'
+        handle.terminate()
+
+    passed: list[str] = []
+    at: list[int] = [0]
+
+    def dies(point: str) -> bool:
+        passed.append(point)
+        return len(passed) == at[0]
+
+    carrier.under(Faults(kill=dies, queries=True))
+    answered()
+    quiet = len(passed)
+    assert quiet > 10
+    for number in range(1, quiet + 1):
+        passed.clear()
+        at[0] = number
+        answered()
 
 
 @pytest.mark.parametrize(
