@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import io
 import pkgutil
+import re
 import shlex
 import subprocess
 import sys
@@ -56,6 +57,21 @@ def test_help_has_examples_that_are_taken(place: str) -> None:
     for example in examples:
         words = shlex.split(example)[3:]
         of_command(name).parse_args(words)  # raises where it is not what it takes
+
+
+def documented() -> list[str]:
+    """The command lines of the docs, without `python manage.py`."""
+    pages = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    text = "\n".join(page.read_text() for page in pages)
+    lines = [line.strip() for line in re.findall(r"python manage\.py ([^`\n]+)", text)]
+    return [line for line in dict.fromkeys(lines) if line.split()[0] in NAMES and "…" not in line]
+
+
+@pytest.mark.parametrize("line", documented())
+def test_what_the_docs_say_is_taken(line: str) -> None:
+    """`<booking>` and the like stand for an id; what is behind `>` is the shell's."""
+    name, *words = shlex.split(re.sub(r"<[a-z]+>", "1", line).partition(" > ")[0])
+    of_command(name).parse_args(words)
 
 
 def test_every_command_is_there() -> None:
