@@ -21,6 +21,8 @@ from automation.services import locks
 BATCH = 500
 """Messages deleted in one transaction."""
 DAYS, MAX_DAYS = 30, 730
+MARGIN = dt.timedelta(days=1)
+"""Ids are made by their hosts' clocks, `created_at` by the database's: their times do not lie further apart."""
 
 Key = tuple[int | None, dt.date, str, str]
 """Organizer, day, channel, status."""
@@ -51,7 +53,7 @@ def totals(user: User, days: int = DAYS) -> Totals:
     own = Q() if user.is_staff else Q(organizer=user)
     start = dt.datetime.combine(first, dt.time.min, dt.UTC)
     found: Counter[tuple[dt.date, str, str]] = Counter()
-    there = NotificationLog.objects.filter(own, created_at__gte=start).order_by()
+    there = NotificationLog.objects.filter(own, created_at__gte=start, id__gte=uuid7_at(start - MARGIN)).order_by()
     for row in (
         there.annotate(day=TruncDate("created_at", tzinfo=dt.UTC))
         .values("day", "channel", "status")
@@ -72,9 +74,8 @@ def purge(older_than: dt.timedelta | None = None) -> int:
     """
     before = clock.now() - (older_than or dt.timedelta(days=settings.NOTIFICATION_KEEP_DAYS))
     total, last = 0, UUID(int=0)
-    # Ids sort by time, so the old ones are one stretch of the primary key, which is walked once. The margin is for
-    # hosts whose clock differs from the database's.
-    end = uuid7_at(before + dt.timedelta(days=1))
+    # Ids sort by time, so the old ones are one stretch of the primary key, which is walked once.
+    end = uuid7_at(before + MARGIN)
     old = NotificationLog.objects.filter(id__lt=end, created_at__lt=before, execution=None).order_by("id")
     while ids := list(old.filter(id__gt=last).values_list("id", flat=True)[:BATCH]):
         last = ids[-1]
