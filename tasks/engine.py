@@ -47,6 +47,7 @@ def _run_link(self: Task, execution: str, seqs: list[int], chunk: int = 0) -> st
     limit = (self.request.timelimit or [None])[0] or VISIT_LIMIT
     budget = settings.DURABLE_CHUNK_BUDGET if chunk else settings.DURABLE_LINK_BUDGET
     visit = _visit(self, limit, budget)
+    visit.chained = bool(self.request.chain)
     rest = visit.link(uuid.UUID(execution), seqs, parallel=bool(chunk), asks=chunk != canvas.HEADER)
     if rest:
         again = self.signature(args=[execution, rest, chunk], immutable=True, queue=_queue(self), time_limit=limit)

@@ -61,7 +61,10 @@ this visit, which has the live run; another one would have to replay the history
 
 class Visit(Writing):
     """`queue` is the one whose steps may be carried; `hard_limit` is when Celery ends the process, in seconds from
-    now."""
+    now. `chained` says of a link that what follows in its canvas comes with its message's chain: it is made ready here,
+    and need not be sent."""
+
+    chained = False
 
     def __init__(self, queue: str, hard_limit: float, budget: float | None = None) -> None:
         super().__init__(queue)
@@ -386,7 +389,7 @@ class Visit(Writing):
         progress = states.progress(execution, head, now)
         if progress.ended:
             self._advance([(execution, None)])
-        elif progress.ready:
+        elif progress.ready and not self.chained:
             canvas.segment(execution, head, progress.ready, now)
 
     def lease(self) -> dt.datetime:

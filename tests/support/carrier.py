@@ -242,6 +242,7 @@ class Carrier:
             kwargs={},
             delivery_info={"routing_key": message.queue},
             timelimit=(message.time_limit, None),
+            chain=message.rest,
             called_directly=False,
         )
         try:

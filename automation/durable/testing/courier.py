@@ -180,6 +180,7 @@ class Courier:
         execution, seqs, kind = message.args
         budget = settings.DURABLE_CHUNK_BUDGET if kind else settings.DURABLE_LINK_BUDGET
         visit = limits.visit(message.queue, message.time_limit or DEFAULT_START_TO_CLOSE, budget)
+        visit.chained = bool(message.rest)
         rest = visit.link(uuid.UUID(execution), seqs, parallel=bool(kind), asks=kind != canvas.HEADER)
         if rest:
             message.args = [execution, rest, kind]
