@@ -119,7 +119,11 @@ def create_from(
 
 
 def customized(document: Document, customizations: Mapping[str, Any]) -> Document:
-    """The document with the customizations laid over it. Raises InvalidInput for what does not fit."""
+    """The document with the customizations laid over it. Raises InvalidInput for what does not fit, and for a template
+    that is none (its row was edited by hand)."""
+    broken = documents.shape_problems(document) if isinstance(document, dict) else {"template_data": ["No mapping."]}
+    if broken:
+        raise InvalidInput("The template itself cannot be read; staff can mend it in the admin.", broken)
     given = dict(customizations)
     actions = given.pop("customize_actions", {})
     allowed = [key for key in documents.WORKFLOW_KEYS if key != "actions"]
@@ -141,7 +145,7 @@ def _customized_actions(actions: Sequence[Document], customize: Any) -> list[Doc
             "customize_actions is no mapping.", {"customize_actions": ["Expected {action's name: {field: value}}."]}
         )
     result: list[Document | None] = [dict(action) for action in actions]
-    names = [action["name"] for action in actions]
+    names = [action.get("name", "") for action in actions]
     problems: dict[str, list[str]] = {}
     for key, changes in customize.items():
         place = f"customize_actions.{key}"
@@ -168,7 +172,7 @@ def _is_number(key: object) -> bool:
 def prerequisites(template: WorkflowTemplate, user: User) -> list[Prerequisite]:
     """What a workflow from this template needs: from the organizer, from the invitees, from other systems."""
     found = []
-    actions = template.template_data.get("actions", [])
+    actions = template.template_data.get("actions", []) if isinstance(template.template_data, dict) else []
     if any(action.get("action_type") == "send_sms" for action in actions):
         with_phone = Booking.objects.filter(organizer=user).exclude(invitee_phone="").exists()
         found.append(Prerequisite("phone", "Invitees leave a phone number when they book.", with_phone))
@@ -177,8 +181,9 @@ def prerequisites(template: WorkflowTemplate, user: User) -> list[Prerequisite]:
     for action in actions:
         for name in _ADDRESSES:
             if any(host in str(action.get(name, "")) for host in _EXAMPLE_HOSTS):
-                message = f"The action {action['name']!r} has an example in {name}: put the real one there."
-                found.append(Prerequisite(f"{name}:{action['name']}", message, False))
+                title = action.get("name", "")
+                message = f"The action {title!r} has an example in {name}: put the real one there."
+                found.append(Prerequisite(f"{name}:{title}", message, False))
     if any("meeting_link" in str(action.get("message", "")) for action in actions):
         found.append(
             Prerequisite("meeting_link", "Bookings have a meeting link; without one its lines stay empty.", None)

@@ -131,6 +131,17 @@ def test_customizations_of_another_kind_are_refused(api: APIClient, customizatio
     assert not Workflow.objects.exists()
 
 
+@pytest.mark.parametrize("data", [[], "text", {}, {"name": "a"}, {"name": "a", "trigger": "booking_created", "x": 1}])
+def test_a_template_that_was_spoilt_by_hand_says_so(api: APIClient, data: Any) -> None:
+    template = WorkflowTemplate.objects.create(name="Spoilt", category="booking", template_data=data, is_public=True)
+    assert api.get("/api/v1/workflows/templates/").status_code == 200
+    assert api.get(f"/api/v1/workflows/templates/{template.pk}/").status_code == 200
+    body = {"template_id": str(template.pk)}
+    response = api.post("/api/v1/workflows/templates/create-from/", body, format="json")
+    assert response.status_code == 400, response.content
+    assert "The template itself cannot be read" in response.json()["error"]["message"]
+
+
 # -- whatever an organizer writes --------------------------------------------------------------------------------------
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=30)
