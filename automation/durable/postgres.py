@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from django.conf import settings
-from django.db import DataError, connection
+from django.db import DEFAULT_DB_ALIAS, DataError, connection, connections
 from psycopg import pq
 from psycopg.errors import error_from_result
 
@@ -65,7 +65,7 @@ _plans: WeakKeyDictionary[Any, _Plans] = WeakKeyDictionary()
 
 def execute(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Run one statement ($1, $2, … are its parameters) and return its rows."""
-    raw = _connection()
+    raw = _connected().connection
     try:
         with psycopg.RawCursor(raw) as cursor:
             plans = _plans_of(raw)
@@ -110,20 +110,21 @@ class Hot:
         ]
 
     def _result(self, values: Sequence[Value]) -> pq.abc.PGresult:
-        raw = _connection()
+        wrapper = _connected()
+        raw = wrapper.connection
         parameters = [_text(value) for value in values]
         try:
-            result = self._execute(raw, parameters)
+            result = self._execute(raw, parameters, wrapper.in_atomic_block)
             if result.status not in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
                 raise error_from_result(result)
         except psycopg.Error as error:
             _raise(raw, error)
         return result
 
-    def _execute(self, raw: Any, parameters: list[bytes | None]) -> pq.abc.PGresult:
+    def _execute(self, raw: Any, parameters: list[bytes | None], in_transaction: bool) -> pq.abc.PGresult:
         # psycopg deallocates every prepared statement of a connection after a rollback, ours too. Out of a transaction
         # that is noticed and mended; within one the error would end the transaction, so nothing is prepared there.
-        if not settings.DB_PREPARED_STATEMENTS or connection.in_atomic_block:
+        if not settings.DB_PREPARED_STATEMENTS or in_transaction:
             if not raw.autocommit and raw.pgconn.transaction_status == pq.TransactionStatus.IDLE:
                 raw.pgconn.exec_(b"BEGIN")  # psycopg's cursors begin a transaction late, and this is none of them
             unprepared: pq.abc.PGresult = raw.pgconn.exec_params(self.sql.encode(), parameters)
@@ -168,13 +169,19 @@ def _plans_of(raw: Any) -> _Plans:
     return plans
 
 
-def _connection() -> Any:
-    if connection.connection is None:
-        connection.ensure_connection()
-    return connection.connection
+def _connected() -> Any:
+    """Django's connection itself: each look through `django.db.connection`, which stands for it, costs as much as a
+    parameter."""
+    wrapper: Any = connections[DEFAULT_DB_ALIAS]
+    if wrapper.connection is None:
+        wrapper.ensure_connection()
+    return wrapper
 
 
 def _text(value: Value) -> bytes | None:
+    kind = type(value)  # the common ones first, and without asking abstract classes: this runs a dozen times a step
+    if kind is int or kind is uuid.UUID:
+        return str(value).encode()
     if value is None:
         return None
     if isinstance(value, str):
