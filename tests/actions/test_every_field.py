@@ -59,13 +59,16 @@ def test_the_booking_has_something_in_every_field(full: dict[str, Any]) -> None:
 
 @pytest.mark.usefixtures("smtp")
 def test_every_field_in_an_email(stage: Stage, full: dict[str, Any], smtp_server: SmtpServer) -> None:
-    result = stage.act("booking_cancelled", action_type="send_email", subject=template(), message=template())
-    assert result["status"] == "success", result
-    [received] = smtp_server.messages
-    body = received.text.replace("\r\n", "\n")
-    for line in lines(full):
-        assert f"{line}\n" in f"{body}\n"
-        assert line in " ".join(str(received.message["subject"]).split())
+    for start in range(0, len(NAMES), 8):  # a subject's template has at most 500 characters
+        some = NAMES[start : start + 8]
+        result = stage.act("booking_cancelled", action_type="send_email", subject=template(some), message=template())
+        assert result["status"] == "success", result
+    expected = lines(full)
+    for received in smtp_server.messages:
+        body = received.text.replace("\r\n", "\n")
+        assert [line for line in expected if f"{line}\n" not in f"{body}\n"] == []
+    subjects = " ".join(" ".join(str(received.message["subject"]).split()) for received in smtp_server.messages)
+    assert [line for line in expected if line not in subjects] == []
 
 
 def test_every_field_in_text_messages(stage: Stage, full: dict[str, Any], sms: list[Any]) -> None:
