@@ -98,6 +98,7 @@ def test_two_starters_at_once_make_one_execution(shared_worker: Any) -> None:
     rows = WorkflowExecution.objects.all()
     wait_until(lambda: rows.filter(status=ExecutionStatus.COMPLETED).count() == rounds, 60, lambda: str(rows.values()))
     assert Posting.objects.count() == rounds
+    assert rows.count() == rounds
 
 
 def test_children_survive_the_deaths_of_their_workers(worker: Callable[..., Any]) -> None:

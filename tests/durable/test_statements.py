@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from automation import clock
 from automation.durable import control, starts, statements
+from automation.durable.arrivals import Wanted
+from automation.durable.inbox import signal
 from automation.durable.records import Decision, Ending, NewStep, Outcome, StepRecord
 from automation.models import ExecutionStatus, ExecutionStep, StepKind, StepStatus, WorkflowExecution
 from tests.support.carrier import Carrier
@@ -72,6 +75,34 @@ def record(sql: statements.Statements, id_: uuid.UUID, seq: int) -> StepRecord:
 
 def claim(sql: statements.Statements, id_: uuid.UUID, seq: int, worker: str = ME) -> StepRecord | None:
     return sql.claim(record(sql, id_, seq), worker, clock.now(), later())
+
+
+# -- loading -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_kept_run_is_told_of_what_is_new_and_of_how_its_open_steps_have_come_on(
+    carrier: Carrier, sql: statements.Statements, execution: uuid.UUID
+) -> None:
+    other = starts.start_many([starts.NewExecution("flows_script", (["sleep", 1],))])[0]
+    sql.take_over([(other, 0)], ME, clock.now(), later())
+    assert sql.append([decision(other, 1, new=[new(1)])], ME, clock.now()) == {other}
+
+    def told(*, above: int, opened: Sequence[int], below: int = 0) -> list[tuple[bool, int]]:
+        wanted = [Wanted(execution, list(opened), above, below), Wanted(other, [1], 1, 0)]
+        return sorted((one.execution_id == execution, one.seq) for one in sql.load_wanted(wanted))
+
+    assert told(above=3, opened=[1, 2, 3]) == [], "there is nothing to tell of what waits or runs"
+    ExecutionStep.objects.filter(execution=execution, seq=3).update(due=None)
+    assert told(above=3, opened=[1, 2, 3]) == [(True, 3)], "a step that is carried, and none that waits with a time"
+    assert told(above=1, opened=[1]) == [(True, 2), (True, 3)], "what others have asked for since"
+    assert claim(sql, execution, 1) is not None
+    sql.settle(execution, done(1), later(), None, ME, later())
+    assert told(above=3, opened=[1, 2]) == [(True, 1)], "what has ended"
+    assert told(above=3, opened=[2]) == [], "and nothing that is over for the run"
+    assert signal(execution, "one", "[]") is not None
+    assert signal(execution, "two", "[]") is not None
+    assert told(above=3, opened=[]) == [(True, -2), (True, -1)]
+    assert told(above=3, opened=[], below=-1) == [(True, -2)], "messages after the last one that it has read"
 
 
 # -- taking over -------------------------------------------------------------------------------------------------------
