@@ -4,6 +4,7 @@ step runs and whose wake-up is lost, a worker that dies between a delivery and i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import uuid
 from collections.abc import Callable
@@ -15,16 +16,27 @@ from django.db import OperationalError, connection
 
 from automation import clock
 from automation.durable import control, deadlines, deliveries, inbox, payloads, updates, workflow
-from automation.durable.client import SyncClient, SyncWorkflowHandle, WorkflowUpdateStage
+from automation.durable.client import (
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    SyncClient,
+    SyncWorkflowHandle,
+    WorkflowUpdateStage,
+)
 from automation.durable.common import RetryPolicy
 from automation.durable.exceptions import ChildWorkflowError
 from automation.durable.run_options import RunOptions
+from automation.durable.schedules import firing
 from automation.durable.updates import UpdateStage
-from automation.models import ExecutionStatus, ExecutionStep, StepKind, WorkflowExecution
+from automation.models import ExecutionStatus, ExecutionStep, StepKind, WorkflowExecution, WorkflowSchedule
 from tests.durable.snippets import begun, ended, outcome, snippet
 from tests.flows import activities
 from tests.flows.workflows import call
-from tests.support.carrier import Carrier, Faults, result, row
+from tests.support.carrier import Carrier, Died, Faults, result, row
 
 
 def relay(carrier: Carrier) -> SyncWorkflowHandle:
@@ -327,6 +339,24 @@ def test_an_update_is_answered_wherever_its_worker_dies(carrier: Carrier) -> Non
         passed.clear()
         at[0] = number
         answered()
+
+
+def test_a_schedule_starts_each_moment_once_wherever_a_sweep_dies(carrier: Carrier) -> None:
+    action = ScheduleActionStartWorkflow("flows_script", args=[["call", "nothing"]], id="job")
+    spec = ScheduleSpec(intervals=[ScheduleIntervalSpec(dt.timedelta(hours=1))])
+    policy = SchedulePolicy(overlap=ScheduleOverlapPolicy.ALLOW_ALL)
+    SyncClient().create_schedule("hourly", Schedule(action, spec, policy))
+    places = ("before UPDATE workflowschedule", "after INSERT workflowexecution")
+    carrier.under(Faults(kill=lambda point: point in places and point not in carrier.deaths, queries=True))
+    clock.shift(2 * 3600)
+    for _ in range(4):
+        with contextlib.suppress(Died), carrier.as_worker():
+            firing.sweep(clock.now())
+        carrier.drain()
+    assert sorted(carrier.deaths) == sorted(places)
+    starts = WorkflowSchedule.objects.get().starts
+    assert starts in (2, 3)  # depending on where in an hour the test begins
+    assert WorkflowExecution.objects.count() == starts
 
 
 @pytest.mark.parametrize(
