@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -104,3 +106,17 @@ def test_a_forked_child_leaves_what_is_held_to_its_parent(sent: Sent, settings: 
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     parent.flush()
     assert sent.messages[-1] == (held, "work", 0)
+
+
+def test_a_process_that_ends_sends_what_it_holds_back() -> None:
+    code = (
+        "import django; django.setup()\n"
+        "from uuid import UUID\n"
+        "from automation.durable import gathering\n"
+        "held = gathering.start(lambda batch, queue, priority: print(queue, len(batch)))\n"
+        "for number in range(4):\n"
+        "    held.add([(UUID(int=number), 0)], 'quick', 0)\n"
+    )
+    there = {**os.environ, "DJANGO_SETTINGS_MODULE": "project.settings", "DURABLE_GATHER": "1"}
+    ended = subprocess.run([sys.executable, "-c", code], env=there, capture_output=True, text=True, check=True)
+    assert ended.stdout.split("\n") == ["quick 1", "quick 3", ""]
