@@ -87,6 +87,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 _FARM: pytest.StashKey[Farm] = pytest.StashKey()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """The shared worker ends with the last test that shares it: the others count the workers that there are."""
+    farm: Farm | None = item.session.stash.get(_FARM, None)
+    if farm is not None and "shared_worker" not in getattr(nextitem, "fixturenames", ()):
+        farm.end_shared()
+
+
 @pytest.fixture(autouse=True)
 def _nothing_is_left_in_place() -> Iterator[None]:
     """A test that leaves its clock or its broker in place would fail others, hours of run time later."""
