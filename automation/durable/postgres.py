@@ -218,7 +218,7 @@ def _plan_by_index(raw: Any) -> None:
 
 def _plan_freely(raw: Any) -> None:
     if raw.pgconn.status == pq.ConnStatus.OK:
-        raw.pgconn.exec_(b"SET enable_seqscan = on")
+        raw.pgconn.exec_(b"RESET enable_seqscan")
 
 
 def _raise(raw: Any, error: psycopg.Error) -> None:
