@@ -1,8 +1,9 @@
 """Who is alive: worker processes by their node's heartbeat rows, and beat by its lease.
 
-A worker process is named '<node id>/<pid>'. The node's main process reports the pids of its children every
-DURABLE_HEARTBEAT_INTERVAL seconds; a claim names the worker that holds it, so that a sweep can tell a slow worker from
-a dead one. Signs of life are in the database's time, without what tests move (`clock.unmoved`).
+A worker process is named '<node id>/<pid>', its threads '<node id>/<pid>.<thread>'. The node's main process reports the
+pids of its children every DURABLE_HEARTBEAT_INTERVAL seconds; a claim names the worker that holds it, so that a sweep
+can tell a slow worker from a dead one. Signs of life are in the database's time, without what tests move
+(`clock.unmoved`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import socket
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,6 +54,20 @@ def worker_id() -> str:
             set_node(new_node_id())
         _worker = (pid, f"{_node_id}/{pid}")
     return _worker[1]
+
+
+def claimant() -> str:
+    """This thread's name in claims: that of its process, and in all threads but the main one their number behind it
+    ('<process>.<thread>'). A visit that fails gives back what it holds, and nothing that another thread's does."""
+    if threading.current_thread() is threading.main_thread():
+        return worker_id()
+    return f"{worker_id()}.{threading.get_native_id()}"
+
+
+def _process(claimed_by: str) -> tuple[str, str]:
+    """The node and the pid of a claimant."""
+    node, _, process = claimed_by.rpartition("/")
+    return node, process.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -105,17 +121,18 @@ def dead(claims: Mapping[str, dt.datetime], now: dt.datetime) -> set[str]:
     A worker is dead when its node's row is missing, says that the node stopped, or is older than
     DURABLE_WORKER_STALE; or when a report made well after the claim no longer lists its process.
     """
-    nodes = {worker: worker.rpartition("/") for worker in claims if worker != worker_id()}
+    own = _process(worker_id())
+    nodes = {worker: _process(worker) for worker in claims if _process(worker) != own}
     rows = {
         row["id"]: row
-        for row in WorkerHeartbeat.objects.filter(id__in={node for node, _, _ in nodes.values()}).values(
+        for row in WorkerHeartbeat.objects.filter(id__in={node for node, _ in nodes.values()}).values(
             "id", "pids", "seen_at", "stopped_at"
         )
     }
     present = clock.unmoved()
     stale = present - dt.timedelta(seconds=settings.DURABLE_WORKER_STALE)
     found = set()
-    for worker, (node, _, pid) in nodes.items():
+    for worker, (node, pid) in nodes.items():
         row = rows.get(node)
         if row is None or row["stopped_at"] is not None or row["seen_at"] < stale:
             found.add(worker)

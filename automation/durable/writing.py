@@ -40,7 +40,7 @@ class Writing:
 
     def __init__(self, queue: str) -> None:
         self.queue = queue
-        self.worker = liveness.worker_id()
+        self.worker = liveness.claimant()
         self.statements = statements.current()
         self._unanswered: deque[tuple[Run, Decision]] = deque()
         self._errands: deque[tuple[uuid.UUID, int]] = deque()

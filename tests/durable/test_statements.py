@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from automation import clock
-from automation.durable import control, starts, statements
+from automation.durable import control, releasing, starts, statements
 from automation.durable.arrivals import Wanted
 from automation.durable.inbox import signal
 from automation.durable.records import Decision, Ending, NewStep, Outcome, StepRecord
+from automation.durable.writing import Writing
 from automation.models import ExecutionStatus, ExecutionStep, StepKind, StepStatus, WorkflowExecution
 from tests.support.carrier import Carrier
 
@@ -356,3 +358,19 @@ def test_a_timer_does_not_fire_while_paused(sql: statements.Statements, executio
     control.pause(execution)
     assert sql.fire([(execution, 4)], later(6), later()) == []
     assert step(execution, 4).status == StepStatus.PENDING
+
+
+def test_a_visit_that_fails_gives_back_nothing_that_another_thread_holds(
+    execution: uuid.UUID, sql: statements.Statements
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        others = pool.submit(Writing, "estuary-workflows").result().worker
+    own = Writing("estuary-workflows").worker
+    first, second = sql.load_members(execution, [1, 2])
+    assert sql.claim(first, own, clock.now(), later()) is not None
+    assert sql.claim(second, others, clock.now(), later()) is not None
+
+    releasing.release({execution}, own, set(), blameless=True)
+
+    statuses = dict(ExecutionStep.objects.filter(execution=execution, seq__in=[1, 2]).values_list("seq", "status"))
+    assert statuses == {1: StepStatus.PENDING, 2: StepStatus.RUNNING}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.conf import settings
@@ -60,6 +61,16 @@ def test_a_process_that_was_forked_after_the_last_report_is_not_dead() -> None:
 
 def test_a_process_is_never_dead_to_itself() -> None:
     assert not judge(liveness.worker_id())
+
+
+def test_a_thread_lives_as_long_as_its_process() -> None:
+    make_node("host.example:1:1", pids=[10])
+    assert not judge("host.example:1:1/10.77")
+    assert judge("host.example:1:1/12.77")
+    with ThreadPoolExecutor(1) as pool:
+        claimant = pool.submit(liveness.claimant).result()
+    assert claimant != liveness.claimant() == liveness.worker_id()
+    assert not judge(claimant), "a process is never dead to itself, nor are its threads"
 
 
 def test_it_asks_once_for_all(django_assert_num_queries: Callable[..., object]) -> None:
