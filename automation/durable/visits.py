@@ -33,6 +33,7 @@ from automation.durable import (
     live_runs,
     local_activities,
     options,
+    pace,
     releasing,
     runner,
     states,
@@ -128,11 +129,15 @@ class Visit(Writing):
         held = self._write(others)
         # An end that was refused for an execution that is still ours: it got a message, which is to be read first.
         self._advance([(run.execution_id, d.epoch) for run, d in others if d.ending and run.execution_id not in held])
-        # Executions that came together spread out over the workers again when they turn out to be slow.
+        # Executions that came together spread out over the workers again when they turn out, or are known, to be slow.
         spreads_at = time.monotonic() + settings.DURABLE_CHUNK_BUDGET
         for position, (run, decision) in enumerate(carried):
             if self.out_of_time() or (position and time.monotonic() >= spreads_at):
                 self._write(carried[position:])
+                break
+            if pace.is_slow(decision.new[-1].name):
+                self._write(carried[position + 1 :])
+                self._begin(run, decision)
                 break
             self._begin(run, decision)
 
@@ -270,7 +275,9 @@ class Visit(Writing):
         while True:
             attempt = Attempt.of_new(execution, step, now)
             self.begun.add((execution.id, step.seq))
+            began = time.monotonic()
             ran = hooks.step(step.name, execution.id, step.seq, partial(runner.run, attempt, self.worker))
+            pace.took(step.name, time.monotonic() - began)
             outcome = ran.outcome
             if outcome is None:
                 self._after_attempt(run, step, ran)
