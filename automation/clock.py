@@ -65,6 +65,21 @@ def shift(seconds: float) -> None:
         temporary.replace(_clock_file)
 
 
+def shifted() -> float:
+    """How far time has been moved, in seconds."""
+    global _shift_read_at
+    _shift_read_at = -1.0
+    return _test_shift()
+
+
+def come_back() -> None:
+    """Take back every `shift`. For tests."""
+    global _shift
+    _shift = 0.0
+    if _clock_file is not None:
+        _clock_file.unlink(missing_ok=True)
+
+
 def hold(at: float | None = None) -> None:
     """Let time stand still in this process, at `at` (seconds since the epoch; None: where it is), until `let_go`;
     called again, it moves it. For tests."""

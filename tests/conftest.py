@@ -100,9 +100,12 @@ def _nothing_is_left_in_place() -> Iterator[None]:
     """A test that leaves its clock or its broker in place would fail others, hours of run time later."""
     yield
     left = [name for name, value in (("time", clock.held_at()), ("waiting", hooks._wait_hook)) if value is not None]
+    moved = clock.shifted()
     clock.let_go()
+    clock.come_back()
     hooks.on_wait(None)
     assert not left, f"this test has left {' and '.join(left)} replaced"
+    assert abs(moved) < 0.001, f"this test has left time moved by {moved:g} s"
 
 
 # --- Servers ----------------------------------------------------------------------------------------------------------
@@ -272,5 +275,5 @@ def clock_shift() -> Iterator[Callable[[float], None]]:
         pass_a_reread()
 
     yield shift
-    environment.clock_file.unlink(missing_ok=True)
+    clock.come_back()
     pass_a_reread()

@@ -108,6 +108,7 @@ def test_on_a_worker_as_minutes_go_by(name: str, capsys: pytest.CaptureFixture[s
         run(program(name).main, minutes_go_by)
     finally:
         clock.let_go()
+        clock.come_back()
     assert capsys.readouterr().out.splitlines() == PRINTS[name]
 
 

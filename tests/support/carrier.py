@@ -446,9 +446,7 @@ def carrying(workers: int = 2) -> Iterator[Carrier]:
         canvas._publish, releasing.release, Task.replace, hooks._step_hook, _ = kept  # type: ignore[assignment]
         statements.current = _real_current
         liveness.set_node(kept[-1])
-        clock._shift = 0.0
-        if clock._clock_file is not None:
-            clock._clock_file.unlink(missing_ok=True)
+        clock.come_back()
 
 
 def row(execution: uuid.UUID) -> WorkflowExecution:
