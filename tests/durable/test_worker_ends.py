@@ -269,7 +269,8 @@ def test_workers_that_end_in_another_order_keep_their_definitions() -> None:
 
 
 SCRIPT = """
-import asyncio, time
+import asyncio, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whose parent runs in the background may have it ignored
 from datetime import timedelta
 from automation.durable import activity, workflow
 from automation.durable.client import Client
