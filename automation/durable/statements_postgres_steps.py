@@ -169,7 +169,7 @@ _FIRE = Hot(
     """
 UPDATE automation_executionstep s SET status = 'completed', completed_at = $3, due = $4
 FROM unnest($1::uuid[], $2::int[]) AS v (id, seq), automation_workflowexecution e
-WHERE s.execution_id = v.id AND s.seq = v.seq AND s.seq = ANY($2::int[])
+WHERE s.execution_id = v.id AND s.seq = v.seq AND s.seq = ANY($6::int[])
   AND s.kind = 'timer' AND s.status = 'pending' AND s.run_at <= $5
   AND e.id = v.id AND e.status = 'running' AND e.paused_at IS NULL
 RETURNING s.execution_id
@@ -179,5 +179,6 @@ RETURNING s.execution_id
 
 def fire(timers: Sequence[tuple[uuid.UUID, int]], now: dt.datetime, due: dt.datetime) -> list[uuid.UUID]:
     ids, seqs = [id_ for id_, _ in timers], [seq for _, seq in timers]
-    rows = _FIRE.rows(ids, seqs, now, due, now + EARLY)
+    # The numbers once each: timers of many executions mostly share them, and each row looks through them all.
+    rows = _FIRE.rows(ids, seqs, now, due, now + EARLY, sorted(set(seqs)))
     return [uuid.UUID(id_) for id_ in dict.fromkeys(row[0] for row in rows)]
