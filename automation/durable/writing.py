@@ -47,27 +47,35 @@ class Writing:
         self._unread: list[tuple[Run, Decision]] = []
 
     def _append(self, decisions: Sequence[Decision], now: dt.datetime) -> set[uuid.UUID]:
-        """Write decisions. One that says what no row can hold parks its own execution, and no other's is lost by it."""
+        """Write decisions. One that says what no row can hold parks its own execution, and no other's is lost by it,
+        or written twice."""
+        plain = [decision for decision in decisions if not decision.effects]
+        held = self._append_together(plain, now) if plain else set()
+        for decision in decisions if len(plain) < len(decisions) else ():
+            if decision.effects and self._append_with_effects(decision, now):
+                held.add(decision.execution_id)
+        return held
+
+    def _append_together(self, decisions: Sequence[Decision], now: dt.datetime) -> set[uuid.UUID]:
+        """In one statement; if that is refused, none of them is written yet, and each gets its own."""
         try:
-            return self._append_together(decisions, now)
+            return self.statements.append(decisions, self.worker, now)
         except releasing.UNWRITABLE as error:
             if len(decisions) == 1:
                 self._set_aside(decisions[0].execution_id, decisions[0].epoch, error)
                 return set()
-        return {held for decision in decisions for held in self._append([decision], now)}
+        return {held for decision in decisions for held in self._append_together([decision], now)}
 
-    def _append_together(self, decisions: Sequence[Decision], now: dt.datetime) -> set[uuid.UUID]:
-        """In one statement, but for those that change rows of others."""
-        plain = [decision for decision in decisions if not decision.effects]
-        held = self.statements.append(plain, self.worker, now) if plain else set()
-        for decision in decisions if len(plain) < len(decisions) else ():
-            if not decision.effects:
-                continue
+    def _append_with_effects(self, decision: Decision, now: dt.datetime) -> bool:
+        """One that changes rows of others, in a transaction with those."""
+        try:
             with transaction.atomic():
-                if self.statements.append([decision], self.worker, now):
-                    for effect in decision.effects:
-                        effect(now)
-                    held.add(decision.execution_id)
+                held = bool(self.statements.append([decision], self.worker, now))
+                for effect in decision.effects if held else ():
+                    effect(now)
+        except releasing.UNWRITABLE as error:
+            self._set_aside(decision.execution_id, decision.epoch, error)
+            return False
         return held
 
     def _write(self, decided: Sequence[tuple[Run, Decision]]) -> set[uuid.UUID]:

@@ -128,6 +128,43 @@ def test_a_decision_that_the_database_refuses_parks_its_own_execution_alone(carr
     assert "IntegrityError" in parked.error_message
 
 
+async def notes_and_is_urgent(_data: Any) -> Any:
+    workflow.upsert_memo({"note": "lost"})
+    return await asyncio.gather(call("echo", 1), at_odds())
+
+
+async def waits(_data: Any) -> Any:
+    await asyncio.sleep(3600)
+
+
+async def notes_and_waits(_data: Any) -> Any:
+    workflow.upsert_memo({"note": "kept"})
+    await asyncio.gather(asyncio.sleep(3600), workflow.execute_child_workflow("flows_script", ["sleep", 3600]))
+
+
+async def ends(_data: Any) -> Any:
+    return "at once"
+
+
+def test_a_decision_that_is_refused_leaves_those_alone_that_were_written_with_it(carrier: Carrier) -> None:
+    functions = [waits, notes_and_waits, ends, notes_and_is_urgent, waits, notes_and_waits, ends]
+    ids = starts.start_many(
+        [starts.NewExecution("flows_snippet", (snippet(function).__name__, None)) for function in functions]
+    )
+    carrier.drain()
+    assert carrier.errors == []
+    rows = [row(id_) for id_ in ids]
+    assert [one.error_message for one in rows if one.status == "parked"] == [rows[3].error_message]
+    assert "IntegrityError" in rows[3].error_message
+    assert rows[3].memo in (None, {}, "")
+    for one in (rows[0], rows[4]):
+        assert [step.kind for step in one.steps.all()] == ["timer"]
+    for one in (rows[1], rows[5]):
+        assert [step.kind for step in one.steps.order_by("seq")] == ["timer", "child"]
+        assert WorkflowExecution.objects.filter(parent_id=one.id).count() == 1
+    assert [result(ids[at]) for at in (2, 6)] == ["at once", "at once"]
+
+
 def test_the_outcome_of_a_step_is_kept_when_what_follows_it_cannot_be_written(carrier: Carrier) -> None:
     parked = beside_another(carrier, then_urgent, None)
     assert parked.status == "parked"
