@@ -52,15 +52,18 @@ install: $(INSTALLED_DEV) ## Install everything for working on Weir
 up: $(INSTALLED) ## Run all of Weir here, with demo data and one demo booking; Ctrl-C stops it
 	@exec $(BIN)/python -m project.up
 
+# Two processes: one runs the tests that start workers, and mostly waits; the other runs the rest, and mostly computes.
+PARALLEL ?= -n 2 --dist loadgroup
+
 # --- Checking ---------------------------------------------------------------------------------------------------------
 
 .PHONY: test
 test: $(INSTALLED_DEV) ## Run all tests, on real PostgreSQL, Redis and worker processes
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: test-sqlite
 test-sqlite: $(INSTALLED_DEV) ## Run the fast tests on SQLite
-	@TEST_DATABASE_URL=sqlite:// exec $(BIN)/python -m pytest -m "not real and not faults" $(ARGS)
+	@TEST_DATABASE_URL=sqlite:// exec $(BIN)/python -m pytest $(PARALLEL) -m "not real and not faults" $(ARGS)
 
 .PHONY: check
 check: $(INSTALLED_DEV) ## Lint, formatting, types, the layers' contracts, missing migrations; all of them, always

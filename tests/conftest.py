@@ -1,7 +1,8 @@
 """Fixtures that every test may use. The servers behind them start with the first test that needs them.
 
 A test marked `real` (or `faults`) sees committed data and may start workers; all tables are emptied after it. Such
-tests run last, so that no worker is alive while other tests publish messages.
+tests run last, so that no worker is alive while other tests publish messages. In a run of several processes (`make
+test`: they mostly wait, the others mostly compute) they all go to one of them; each process has its own servers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pytest
 from django.db import connection
 
 from automation import clock
-from automation.durable import hooks
+from automation.durable import canvas, hooks
 from project.embedded import PostgresServer, RedisServer
 from tests.support.emptying import instead_of_flush
 from tests.support.environment import environment
@@ -25,6 +26,7 @@ from tests.support.mail import SmtpServer
 from tests.support.processes import Beat, Farm, Worker
 from tests.support.receiver import HttpReceiver
 
+PUBLISH = canvas._publish
 TEST_TIMEOUT = float(os.environ.get("WEIR_TEST_TIMEOUT", "180"))  # seconds, for one test with its fixtures
 
 
@@ -33,23 +35,30 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def _lane(item: pytest.Item) -> int:
+    return 2 if item.get_closest_marker("faults") else 1 if item.get_closest_marker("real") else 0
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if _lane(item):
+        item.add_marker(pytest.mark.xdist_group("real"))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    def lane(item: pytest.Item) -> int:
-        return 2 if item.get_closest_marker("faults") else 1 if item.get_closest_marker("real") else 0
-
     def turn(item: pytest.Item) -> tuple[int, bool]:
         """Tests that share a worker follow each other: one with workers of its own ends the shared one."""
-        return lane(item), "shared_worker" not in getattr(item, "fixturenames", ())
+        return _lane(item), "shared_worker" not in getattr(item, "fixturenames", ())
 
     if not config.option.markexpr:
         # Each long fault has a short version that stays; `make faults` (or any -m) runs the long ones.
-        long = [item for item in items if lane(item) == 2]
+        long = [item for item in items if _lane(item) == 2]
         config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if lane(item) < 2]
+        items[:] = [item for item in items if _lane(item) < 2]
     on_sqlite = connection.vendor == "sqlite"
     for item in items:
-        if lane(item):
+        if _lane(item):
             item.add_marker(pytest.mark.django_db(transaction=True))
             if on_sqlite:
                 item.add_marker(pytest.mark.skip(reason="runs worker processes on PostgreSQL"))
@@ -87,25 +96,27 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 _FARM: pytest.StashKey[Farm] = pytest.StashKey()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """The shared worker ends with the last test that shares it: the others count the workers that there are."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """A test that leaves its clock or its broker in place fails: others would, hours of run time later."""
     farm: Farm | None = item.session.stash.get(_FARM, None)
     if farm is not None and "shared_worker" not in getattr(nextitem, "fixturenames", ()):
-        farm.end_shared()
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_left_in_place() -> Iterator[None]:
-    """A test that leaves its clock or its broker in place would fail others, hours of run time later."""
-    yield
-    left = [name for name, value in (("time", clock.held_at()), ("waiting", hooks._wait_hook)) if value is not None]
+        farm.end_shared()  # with the last test that shares it: the others count the workers that there are
+    result = yield
+    held = {
+        "time": clock.held_at() is not None,
+        "waiting": hooks._wait_hook is not None,
+        "publishing": canvas._publish is not PUBLISH,
+    }
     moved = clock.shifted()
     clock.let_go()
     clock.come_back()
     hooks.on_wait(None)
+    canvas._publish = PUBLISH
+    left = [name for name, is_held in held.items() if is_held]
     assert not left, f"this test has left {' and '.join(left)} replaced"
     assert abs(moved) < 0.001, f"this test has left time moved by {moved:g} s"
+    return result
 
 
 # --- Servers ----------------------------------------------------------------------------------------------------------

@@ -109,8 +109,6 @@ def test_a_chain_is_one_celery_chain_and_a_group_one_chord(carrier: Carrier, mon
         published.append(signature)
         return publish(signature)
 
-    monkeypatch.setattr("automation.durable.canvas._publish", noting)
-
     def step(name: str, value: int) -> workflow.Step:
         return workflow.step(f"flows_{name}", value)
 
@@ -120,7 +118,9 @@ def test_a_chain_is_one_celery_chain_and_a_group_one_chord(carrier: Carrier, mon
         mixed = await workflow.chain(step("elsewhere", 1), workflow.group(*(step("echo", n) for n in range(8))))
         return [chained, grouped, mixed]
 
-    assert outcome(carrier, several) == [[1, 2, 3], list(range(100)), [1, list(range(8))]]
+    with monkeypatch.context() as noted:  # undone before the carrier puts back what it had replaced
+        noted.setattr("automation.durable.canvas._publish", noting)
+        assert outcome(carrier, several) == [[1, 2, 3], list(range(100)), [1, list(range(8))]]
     canvases = [signature for signature in published if signature.task.startswith("celery.")]
     assert [signature.task for signature in canvases] == ["celery.chain", "celery.chord", "celery.chain"]
     assert len(canvases[0].tasks) == 3
