@@ -17,6 +17,7 @@ import typing
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
@@ -32,6 +33,9 @@ class _Missing:
 
 DYNAMIC = ""
 """The name of the workflow, or the activity, that takes every name which no other one has."""
+
+SOME = 8
+"""Names that a message gives of those that there are."""
 
 RAW_ARGUMENTS: tuple[Any, ...] = (object(),)
 """Stands for the hints of a dynamic definition, which gets all arguments as one list of RawValue."""
@@ -173,10 +177,14 @@ def discover() -> None:
         if _discovered:
             return
         for config in apps.get_app_configs():
-            for definition in _exports(f"{config.name}.workflows", "WORKFLOWS", WORKFLOW_ATTRIBUTE):
-                register_workflow(definition)
-            for definition in _exports(f"{config.name}.activities", "ACTIVITIES", ACTIVITY_ATTRIBUTE):
-                register_activity(definition)
+            for name in (f"{config.name}.workflows", f"{config.name}.activities"):
+                if importlib.util.find_spec(name) is None:
+                    continue
+                module = importlib.import_module(name)  # a small app has both kinds in one of them
+                for cls in _exports(module, "WORKFLOWS", WORKFLOW_ATTRIBUTE):
+                    register_workflow(cls)
+                for function in _exports(module, "ACTIVITIES", ACTIVITY_ATTRIBUTE):
+                    register_activity(function)
         _discovered = True
 
 
@@ -275,16 +283,13 @@ def type_hints(function: Callable[..., Any], skip_first: bool) -> tuple[tuple[An
     return tuple(hints.get(parameter.name, Any) for parameter in parameters), hints.get("return", Any)
 
 
-def _exports(module_name: str, list_name: str, attribute: str) -> Iterable[Any]:
-    if importlib.util.find_spec(module_name) is None:
-        return []
-    module = importlib.import_module(module_name)
+def _exports(module: ModuleType, list_name: str, attribute: str) -> Iterable[Any]:
     if hasattr(module, list_name):
         return list(getattr(module, list_name))
     return [
         value
         for value in vars(module).values()
-        if attribute in getattr(value, "__dict__", {}) and getattr(value, "__module__", None) == module_name
+        if attribute in getattr(value, "__dict__", {}) and getattr(value, "__module__", None) == module.__name__
     ]
 
 
@@ -303,6 +308,15 @@ def _register(table: dict[str, Definition], definition: Definition, what: str) -
     return definition
 
 
+def _some(table: Mapping[str, Any]) -> str:
+    """The names that there are, or the first of many: the message is stored with each attempt that fails so."""
+    names = sorted(name for name in table if name != DYNAMIC)
+    more = len(names) - SOME
+    if more <= 1:
+        return ", ".join(names) or "none"
+    return f"{', '.join(names[:SOME])} and {more} more (manage.py list_workflows)"
+
+
 def _find(table: dict[str, Definition], name: str, what: str) -> Definition:
     found = table.get(name)
     if found is None:
@@ -312,6 +326,6 @@ def _find(table: dict[str, Definition], name: str, what: str) -> Definition:
         return replace(dynamic, name=name)
     if found is None:
         near = difflib.get_close_matches(name, table, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(sorted(table)) or 'none'}"
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known are: {_some(table)}"
         raise UnknownName(f"there is no {what} named {name!r}{hint}")
     return found

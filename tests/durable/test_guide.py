@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +19,8 @@ from automation.durable.common import RetryPolicy
 from automation.durable.exceptions import ActivityError, ApplicationError, WorkflowFailureError
 from automation.durable.testing import WorkflowEnvironment
 
-GUIDE = Path(__file__).resolve().parents[2] / "docs" / "workflows.md"
+ROOT = Path(__file__).resolve().parents[2]
+GUIDE = ROOT / "docs" / "workflows.md"
 
 
 def block_with(text: str) -> str:
@@ -44,6 +49,32 @@ def test_the_first_workflow(env: WorkflowEnvironment) -> None:
     assert env.run(space["InvoiceReminders"], reminder(3, "ada@example.com")) == ["reminded ada@example.com of 3"] * 3
     assert env.now - began == timedelta(weeks=3)
     assert env.run(space["InvoiceReminders"], reminder(4, "ada@example.com")) == []
+
+
+def test_the_first_workflow_is_found_with_its_activities_in_one_module(tmp_path: Path) -> None:
+    app = tmp_path / "invoices"
+    app.mkdir()
+    (app / "__init__.py").touch()
+    (app / "workflows.py").write_text(block_with("class InvoiceReminders"))
+    (tmp_path / "its_settings.py").write_text(
+        "from project.settings import *\n\nINSTALLED_APPS = [*INSTALLED_APPS, 'invoices']\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "manage.py", "list_workflows", "--json"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(tmp_path),
+            "DJANGO_SETTINGS_MODULE": "its_settings",
+            "WEIR_VAR_DIR": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = {one["name"]: one["kind"] for one in json.loads(done.stdout) if one["place"].startswith("invoices.")}
+    assert found == {"InvoiceReminders": "workflow", "is_paid": "activity", "remind": "activity"}
 
 
 def test_the_saga(env: WorkflowEnvironment) -> None:
