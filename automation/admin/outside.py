@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -13,8 +13,8 @@ from django.utils.safestring import SafeString
 from automation import secrets
 from automation.admin.base import BigTable, History, payload
 from automation.errors import WeirError
-from automation.models import Destination, HeldCall, InboundBooking, InboundEvent, InboundSource
-from automation.services import destinations, inbound
+from automation.models import Destination, HeldCall, InboundBooking, InboundEvent, InboundSource, User
+from automation.services import destinations, inbound, inbound_sources
 
 
 @admin.register(Destination)
@@ -57,7 +57,7 @@ class DestinationAdmin(History[Destination]):
     @admin.action(description="Close the circuit: the host is back", permissions=["operate"])
     def close(self, request: HttpRequest, queryset: QuerySet[Destination]) -> None:
         for row in queryset:
-            destinations.close(row.pk)
+            destinations.close(row.pk, by=cast(User, request.user))
         self.message_user(request, "What waited goes on.", messages.SUCCESS)
 
 
@@ -95,6 +95,17 @@ class InboundSourceAdmin(BigTable[InboundSource]):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+    def save_model(self, request: HttpRequest, obj: InboundSource, form: Any, change: bool) -> None:
+        changes = {name: form.cleaned_data[name] for name in form.changed_data}
+        inbound_sources.update(obj, by=cast(User, request.user), **changes)
+
+    def delete_model(self, request: HttpRequest, obj: InboundSource) -> None:
+        inbound_sources.delete(obj, by=cast(User, request.user))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[InboundSource]) -> None:
+        for source in queryset:
+            inbound_sources.delete(source, by=cast(User, request.user))
 
 
 @admin.register(InboundEvent)

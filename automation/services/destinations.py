@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 
-from automation import alarms, clock
+from automation import alarms, audit, clock, outbound
 from automation.actions.destinations import CIRCUIT, MENDED, SWITCHED_OFF
 from automation.durable import canvas, control, states
 from automation.errors import InvalidInput, NotFound, WeirError
@@ -70,31 +70,61 @@ def causes(destination: Destination) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: (-row["failed"] - row["waiting"], row["cause"]))
 
 
-def set_rate(organizer: User, host: str, rate: str) -> Destination:
+def set_rate(organizer: User, host: str, rate: str, *, by: User | None = None) -> Destination:
     """Give a destination ('' for all of the organizer's together) a rate: '60/min', 'off', or '' for the settings'.
 
     Raises InvalidInput.
     """
     if rate and rate != OFF:
         parse_rate(rate)
-    row, _ = Destination.objects.get_or_create(organizer=organizer, host=host.strip().lower())
-    Destination.objects.filter(id=row.id).update(rate=rate)
-    row.refresh_from_db()
+    name = _host(host)
+    with transaction.atomic():
+        found, _ = Destination.objects.get_or_create(organizer=organizer, host=name)
+        row = Destination.objects.select_for_update().get(pk=found.pk)
+        before = row.rate
+        row.rate = rate
+        row.save(update_fields=["rate"])
+        _record(row, by, {"rate": before}, {"rate": rate})
     return row
 
 
-def close(destination_id: UUID) -> Destination:
+def _host(text: str) -> str:
+    """As calls name it: in lower case and ASCII, with its port where that is unusual. Raises InvalidInput: a rate for
+    what no call ever names would hold nothing back."""
+    host = text.strip()
+    if not host:
+        return ""
+    try:
+        if any(character in host for character in "/?#@"):
+            raise outbound.OutboundRefused(f"{host[:100]!r} is more than a host.")
+        return outbound.parse_target(f"https://{host}").host_header
+    except outbound.OutboundRefused:
+        problem = f"{host[:100]!r} is no host: expected one such as 'hooks.example.com' or 'hooks.example.com:8443'."
+        raise InvalidInput(problem, {"host": [problem]}) from None
+
+
+def close(destination_id: UUID, *, by: User | None = None) -> Destination:
     """Close a circuit by hand: a person knows that the host is back. What waits for it goes on."""
     rows = Destination.objects.filter(id=destination_id)
-    if not rows.exists():
-        raise NotFound(f"There is no destination {destination_id}.")
-    closed = rows.exclude(state=CircuitState.CLOSED).update(
-        state=CircuitState.CLOSED, failures=0, trips=0, opened_at=None, probe_at=None, mended_at=clock.now()
-    )
-    if closed:
+    with transaction.atomic():
+        row = rows.select_for_update().first()
+        if row is None:
+            raise NotFound(f"There is no destination {destination_id}.")
+        was_closed = row.state == CircuitState.CLOSED
+        if not was_closed:
+            closed = {"failures": 0, "trips": 0, "opened_at": None, "probe_at": None, "mended_at": clock.now()}
+            rows.update(state=CircuitState.CLOSED, **closed)
+            _record(row, by, {"state": row.state}, {"state": CircuitState.CLOSED.value})
+    if not was_closed:
         alarms.close_alert(CIRCUIT, str(destination_id))
         sweep(clock.now())
     return rows.get()
+
+
+def _record(row: Destination, by: User | None, before: dict[str, Any], after: dict[str, Any]) -> None:
+    audit.record(
+        "destination", row.pk, organizer_id=row.organizer_id, actor=by, name=str(row), before=before, after=after
+    )
 
 
 def replay(destination_id: UUID, cause: str = "") -> int:

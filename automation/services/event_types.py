@@ -37,14 +37,16 @@ def create(organizer: User, *, by: User | None = None, **fields: Any) -> EventTy
 
 
 def update(event_type: EventType, *, by: User | None = None, **fields: Any) -> EventType:
-    """Change `fields`. Bookings that exist keep their times."""
+    """Change `fields`, and nothing else that somebody else may have changed since `event_type` was read. Bookings that
+    exist keep their times."""
     with transaction.atomic():
-        before = audit.facts(EventType.objects.select_for_update().get(pk=event_type.pk))
+        row = EventType.objects.select_for_update().get(pk=event_type.pk)
+        before = audit.facts(row)
         for name, value in fields.items():
-            setattr(event_type, name, value)
-        event_type.save(update_fields=list(fields) or None)
-        audit.record_row(event_type, actor=by, before=before)
-    return event_type
+            setattr(row, name, value)
+        row.save(update_fields=list(fields))
+        audit.record_row(row, actor=by, before=before)
+    return row
 
 
 def delete(event_type_id: UUID, *, by: User | None = None) -> None:

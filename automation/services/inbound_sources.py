@@ -9,9 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 
-from automation import clock, secrets
-from automation.errors import InvalidInput
+from automation import audit, clock, secrets
+from automation.errors import InvalidInput, NotFound
 from automation.models import EventType, InboundSource, SourceKind, User
 from automation.providers.schedulers import SCHEDULERS
 
@@ -22,7 +23,9 @@ MAX_MAPPING = 500
 EDITABLE = ("name", "event_types", "default_event_type", "is_active")
 
 
-def create(organizer: User, *, name: str, kind: str, secret: str = "", **fields: Any) -> tuple[InboundSource, str]:
+def create(
+    organizer: User, *, name: str, kind: str, secret: str = "", by: User | None = None, **fields: Any
+) -> tuple[InboundSource, str]:
     """A new source and its secret in plain text, which nothing shows again. Without a secret one is made.
 
     fields: `event_types` (the sender's name of an event type → the id of one of the organizer's), `default_event_type`,
@@ -35,25 +38,43 @@ def create(organizer: User, *, name: str, kind: str, secret: str = "", **fields:
     _assign(source, {"name": name, **fields})
     plain = _checked_secret(kind, secret)
     source.secret_encrypted = secrets.encrypt(plain)
-    source.save()
+    with transaction.atomic():
+        source.save()
+        _record(source, by, None, _facts(source))
     return source, plain
 
 
-def update(source: InboundSource, **changes: Any) -> InboundSource:
+def update(source: InboundSource, *, by: User | None = None, **changes: Any) -> InboundSource:
     """Change some of `EDITABLE`. Raises InvalidInput with the problems by field."""
-    _assign(source, changes)
-    source.save(update_fields=[*changes])
-    return source
+    with transaction.atomic():
+        row = _locked(source)
+        before = _facts(row)
+        _assign(row, changes)
+        row.save(update_fields=[*changes])
+        _record(row, by, before, _facts(row))
+    return row
 
 
-def rotate(source: InboundSource, secret: str = "", *, overlap: dt.timedelta = OVERLAP) -> str:
+def rotate(source: InboundSource, secret: str = "", *, overlap: dt.timedelta = OVERLAP, by: User | None = None) -> str:
     """Give the source another secret, and return it; the former one holds for `overlap` more. Raises InvalidInput."""
     plain = _checked_secret(source.kind, secret)
-    source.former_secret_encrypted = source.secret_encrypted if overlap > dt.timedelta(0) else ""
-    source.former_secret_until = clock.now() + overlap if overlap > dt.timedelta(0) else None
-    source.secret_encrypted = secrets.encrypt(plain)
-    source.save(update_fields=["secret_encrypted", "former_secret_encrypted", "former_secret_until"])
+    with transaction.atomic():
+        row = _locked(source)
+        before = _facts(row)
+        row.former_secret_encrypted = row.secret_encrypted if overlap > dt.timedelta(0) else ""
+        row.former_secret_until = clock.now() + overlap if overlap > dt.timedelta(0) else None
+        row.secret_encrypted = secrets.encrypt(plain)
+        row.save(update_fields=["secret_encrypted", "former_secret_encrypted", "former_secret_until"])
+        _record(row, by, before, _facts(row))
     return plain
+
+
+def delete(source: InboundSource, *, by: User | None = None) -> None:
+    """Delete the source with its events; the bookings that they made stay."""
+    with transaction.atomic():
+        row = _locked(source)
+        _record(row, by, _facts(row), None)
+        row.delete()
 
 
 def secrets_of(source: InboundSource, now: dt.datetime) -> list[str]:
@@ -78,11 +99,48 @@ def event_type_of(source: InboundSource, names: tuple[str, ...]) -> EventType | 
     return source.default_event_type
 
 
+def _locked(source: InboundSource) -> InboundSource:
+    """The row as it is now: what somebody else has changed since it was read stays. Raises NotFound."""
+    row = InboundSource.objects.select_for_update(of=("self",)).filter(pk=source.pk).first()
+    if row is None:
+        raise NotFound(f"There is no source {source.pk} any more.")
+    return row
+
+
+def _facts(source: InboundSource) -> dict[str, Any]:
+    """What people set, for the audit log, which masks the secret."""
+    until = source.former_secret_until
+    return {
+        "name": source.name,
+        "kind": source.kind,
+        "secret": source.secret_encrypted,
+        "former_valid_until": until.isoformat() if until else None,
+        "event_types": source.event_types,
+        "default_event_type_id": str(source.default_event_type_id) if source.default_event_type_id else None,
+        "is_active": source.is_active,
+    }
+
+
+def _record(
+    source: InboundSource, by: User | None, before: dict[str, Any] | None, after: dict[str, Any] | None
+) -> None:
+    audit.record(
+        "inbound_source",
+        source.pk,
+        organizer_id=source.organizer_id,
+        actor=by,
+        name=source.name,
+        before=before,
+        after=after,
+    )
+
+
 def _assign(source: InboundSource, fields: Mapping[str, Any]) -> None:
     problems: dict[str, list[str]] = {name: ["Cannot be set."] for name in fields if name not in EDITABLE}
     for name in set(fields) & set(EDITABLE):
         setattr(source, name, fields[name])
-    problems |= _mapping_problems(source)
+    if "event_types" in fields:  # one that was deleted since it was named need not be mended before all else
+        problems |= _mapping_problems(source)
     default = source.default_event_type
     if default is not None and default.organizer_id != source.organizer_id:
         problems["default_event_type"] = [f"{default.pk} is no event type of this organizer."]

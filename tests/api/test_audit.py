@@ -1,8 +1,9 @@
-"""Who changed what, with the values before and after: workflows, actions, preferences, event types; bookings have a log
-of their own."""
+"""Who changed what, with the values before and after: preferences, event types, sources of events, rates; bookings have a
+log of their own."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,9 +11,19 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from automation import audit
 from automation.actions import unsubscribe
-from automation.models import AuditLog, BookingAuditLog, EventType, NotificationPreference, User
-from automation.services import bookings
+from automation.models import (
+    AuditLog,
+    BookingAuditLog,
+    CircuitState,
+    Destination,
+    EventType,
+    InboundSource,
+    NotificationPreference,
+    User,
+)
+from automation.services import bookings, event_types, inbound_sources
 from tests.api.conftest import booking_of
 
 pytestmark = pytest.mark.django_db
@@ -77,6 +88,90 @@ def test_event_types(api: APIClient, owner: User) -> None:
         (action, owner.email) for action in ("created", "changed", "deleted")
     ]
     assert rows[1][3] == {"duration": [30, 45]}
+
+
+def test_an_event_type_that_two_change_at_once(api: APIClient, owner: User, event_type: EventType) -> None:
+    """Each entry tells what its own change was, and no change takes the other back."""
+    event_types.update(EventType.objects.get(pk=event_type.pk), duration=90)
+    event_types.update(event_type, by=owner, name="Long call")  # as it was read before
+    event_types.update(event_type, by=owner)
+    event_type.refresh_from_db()
+    assert (event_type.name, event_type.duration) == ("Long call", 90)
+    first, second = log(api, subject="event_type", subject_id=event_type.pk)
+    assert (list(first[3]), list(second[3])) == (["duration"], ["name"])
+
+
+def test_sources_of_events(api: APIClient, operator: APIClient, owner: User, event_type: EventType) -> None:
+    made = api.post("/api/v1/inbound-sources/", {"name": "Zap", "kind": "standard"}).json()
+    path = f"/api/v1/inbound-sources/{made['id']}/"
+    mapping = {"30min": str(event_type.pk)}
+    api.patch(path, {"name": "Zapier", "event_types": mapping, "default_event_type": str(event_type.pk)})
+    api.patch(path, {"name": "Zapier"})
+    rotated = api.post(f"{path}rotate/", {"overlap_minutes": 30}).json()
+    assert operator.delete(path).status_code == 204
+    rows = log(api, subject="inbound_source", subject_id=made["id"])
+    assert [(action, actor) for _, action, actor, _ in rows] == [
+        ("created", owner.email), ("changed", owner.email), ("changed", owner.email), ("deleted", "root@example.com"),
+    ]  # fmt: skip
+    assert rows[0][3]["kind"] == [None, "standard"]
+    assert rows[1][3] == {
+        "name": ["Zap", "Zapier"],
+        "event_types": [{}, mapping],
+        "default_event_type_id": [None, str(event_type.pk)],
+    }
+    assert rows[2][3]["secret"] == [audit.MASK, audit.MASK]
+    assert rows[2][3]["former_valid_until"][0] is None
+    assert rows[3][3]["is_active"] == [True, None]
+    shown = json.dumps(rows)
+    stored = AuditLog.objects.values_list("changes", flat=True)
+    for secret in (made["secret"], rotated["secret"], "v1:", "secret_encrypted"):
+        assert secret not in shown
+        assert secret not in json.dumps(list(stored))
+
+
+def test_a_source_that_two_change_at_once(api: APIClient, owner: User) -> None:
+    source, _ = inbound_sources.create(owner, name="Zap", kind="standard")
+    inbound_sources.update(InboundSource.objects.get(pk=source.pk), is_active=False)
+    inbound_sources.update(source, by=owner, name="Zapier")  # as it was read before
+    source.refresh_from_db()
+    assert (source.name, source.is_active) == ("Zapier", False)
+    assert [list(entry[3]) for entry in log(api, subject="inbound_source")][1:] == [["is_active"], ["name"]]
+
+
+def test_rates_and_circuits(api: APIClient, operator: APIClient, owner: User) -> None:
+    path = "/api/v1/destinations/"
+    made = api.post(path, {"host": "hooks.example.com", "rate": "60/min"}).json()
+    api.post(path, {"host": "hooks.example.com", "rate": "60/min"})
+    api.post(path, {"host": "hooks.example.com", "rate": ""})
+    operator.post(f"{path}{made['id']}/close/")
+    assert log(api, subject="destination", subject_id=made["id"]) == [
+        ("destination", "changed", owner.email, {"rate": ["", "60/min"]}),
+        ("destination", "changed", owner.email, {"rate": ["60/min", ""]}),
+    ], "what was closed already is not closed"
+    Destination.objects.update(state=CircuitState.OPEN)
+    operator.post(f"{path}{made['id']}/close/")
+    closed = log(api, subject="destination", subject_id=made["id"])[-1]
+    assert closed[2:] == ("root@example.com", {"state": ["open", "closed"]})
+
+
+def test_a_source_and_a_circuit_in_the_admin(api: APIClient, owner: User, client: Client) -> None:
+    admin = User.objects.create_superuser("root@example.com", "x")
+    client.force_login(admin)
+    source, _ = inbound_sources.create(owner, name="Zap", kind="standard", by=owner)
+    url = reverse("admin:automation_inboundsource_change", args=[source.pk])
+    assert client.post(url, {"name": "Zapier"}).status_code == 302
+    changelist = reverse("admin:automation_inboundsource_changelist")
+    form = {"action": "delete_selected", "_selected_action": [str(source.pk)], "post": "yes"}
+    assert client.post(changelist, form).status_code == 302
+    assert not InboundSource.objects.exists()
+    _, changed, deleted = log(api, subject="inbound_source")
+    assert changed[1:] == ("changed", admin.email, {"name": ["Zap", "Zapier"], "is_active": [True, False]})
+    assert deleted[1:3] == ("deleted", admin.email)
+    row = Destination.objects.create(organizer=owner, host="hooks.example.com", state=CircuitState.OPEN)
+    changelist = reverse("admin:automation_destination_changelist")
+    client.post(changelist, {"action": "close", "_selected_action": [str(row.pk)]})
+    (closed,) = log(api, subject="destination")
+    assert closed[1:] == ("changed", admin.email, {"state": ["open", "closed"]})
 
 
 def test_what_the_admin_changes(api: APIClient, owner: User, client: Client) -> None:

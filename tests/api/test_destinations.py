@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from automation.models import Alert, CircuitState, Destination, EventType, HeldCall, HeldState, StepStatus, User
-from tests.api.conftest import booking_of, execution_of, workflow_of
+from tests.api.conftest import booking_of, execution_of, problem_of, workflow_of
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/destinations/"
@@ -91,6 +91,29 @@ def test_a_host_is_given_a_rate(api: APIClient, owner: User, rate: str, code: in
         assert api.post(URL, {"rate": rate}).json()["host"] == ""
     else:
         assert "rate" in answer.json()["error"]["fields"]
+        assert not Destination.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (" Hooks.Example.com:443 ", "hooks.example.com"),
+        ("hooks.example.com:8443", "hooks.example.com:8443"),
+        ("münchen.example", "xn--mnchen-3ya.example"),
+        ("[2001:db8::1]:8443", "[2001:db8::1]:8443"),
+        ("https://hooks.example.com", None),
+        ("hooks.example.com/path", None),
+        ("user@hooks.example.com", None),
+        ("two words", None),
+        ("hooks.example.com:port", None),
+    ],
+)
+def test_a_host_is_kept_as_calls_name_it(api: APIClient, given: str, kept: str | None) -> None:
+    answer = api.post(URL, {"host": given, "rate": "1/s"})
+    if kept is not None:
+        assert (answer.status_code, answer.json()["host"]) == (200, kept)
+    else:
+        assert "expected one such as" in problem_of(answer, 400, "invalid")["fields"]["host"][0]
         assert not Destination.objects.exists()
 
 

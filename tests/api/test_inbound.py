@@ -544,6 +544,15 @@ def test_a_source_that_cannot_be_is_refused(api: APIClient, body: dict[str, Any]
     assert field in answer.json()["error"]["fields"]
 
 
+def test_a_source_whose_event_type_has_been_deleted_can_be_switched_off(api: APIClient, cal: Sender) -> None:
+    EventType.objects.all().delete()
+    path = f"/api/v1/inbound-sources/{cal.source.pk}/"
+    answer = api.patch(path, {"is_active": False})
+    assert (answer.status_code, answer.json().get("is_active")) == (200, False)
+    refused = api.patch(path, {"event_types": answer.json()["event_types"]})
+    assert refused.json()["error"]["fields"].keys() == {"event_types.57"}
+
+
 def test_strangers_see_neither_sources_nor_events(
     cal: Sender, stranger: APIClient, api: APIClient, operator: APIClient, event_type: EventType
 ) -> None:

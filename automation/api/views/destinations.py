@@ -121,7 +121,7 @@ class DestinationViewSet(
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Calls over the rate wait for their turn, and do not fail."""
         data = self.read(RateSerializer)
-        row = destinations.set_rate(caller(request), data["host"], data["rate"])
+        row = destinations.set_rate(caller(request), data["host"], data["rate"], by=caller(request))
         return self._answer(row.pk)
 
     @extend_schema(summary="Replay failed calls", request=ReplaySerializer, responses={202: ReplayedSerializer})
@@ -136,7 +136,7 @@ class DestinationViewSet(
     @action(detail=True, methods=["post"])
     def close(self, request: Request, pk: UUID) -> Response:
         """What waits goes on at once. If the host still fails, the circuit opens again."""
-        return self._answer(destinations.close(self.get_object().pk).pk)
+        return self._answer(destinations.close(self.get_object().pk, by=caller(request)).pk)
 
     def _answer(self, id: UUID) -> Response:
         row = self.get_queryset().get(pk=id)

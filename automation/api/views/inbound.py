@@ -132,14 +132,17 @@ class SourceViewSet(
 
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Its answer shows the secret, and the URL to give to the sender."""
-        source, secret = inbound_sources.create(caller(request), **self.read(SourceSerializer))
+        source, secret = inbound_sources.create(caller(request), by=caller(request), **self.read(SourceSerializer))
         return self._with_secret(source, secret, status.HTTP_201_CREATED)
 
     def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Its kind stays, and its secret is rotated."""
         source = self.get_object()
         changes = self.read(SourceSerializer, instance=source, partial=True)
-        return Response(self.get_serializer(inbound_sources.update(source, **changes)).data)
+        return Response(self.get_serializer(inbound_sources.update(source, by=caller(request), **changes)).data)
+
+    def perform_destroy(self, instance: InboundSource) -> None:
+        inbound_sources.delete(instance, by=caller(self.request))
 
     @extend_schema(summary="Rotate the secret", request=RotateSerializer, responses=NewSecretSerializer)
     @action(detail=True, methods=["post"])
@@ -148,7 +151,8 @@ class SourceViewSet(
         source = self.get_object()
         data = self.read(RotateSerializer)
         overlap = dt.timedelta(minutes=data["overlap_minutes"])
-        return self._with_secret(source, inbound_sources.rotate(source, data["secret"], overlap=overlap))
+        secret = inbound_sources.rotate(source, data["secret"], overlap=overlap, by=caller(request))
+        return self._with_secret(self.get_object(), secret)
 
     def _with_secret(self, source: InboundSource, secret: str, code: int = status.HTTP_200_OK) -> Response:
         context = {**self.get_serializer_context(), "secret": secret}
