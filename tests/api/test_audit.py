@@ -1,5 +1,4 @@
-"""Who changed what, with the values before and after: preferences, event types, sources of events, rates; bookings have a
-log of their own."""
+"""Who changed what, with the values before and after; bookings have a log of their own."""
 
 from __future__ import annotations
 
