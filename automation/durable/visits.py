@@ -14,7 +14,6 @@ import contextlib
 import datetime as dt
 import time
 import uuid
-import weakref
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -74,7 +73,6 @@ class Visit(Writing):
         self.killed_at = started + hard_limit
         self.touched: set[uuid.UUID] = set()
         self.begun: set[tuple[uuid.UUID, int]] = set()
-        self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
         if not clock.synchronized_within(CLOCK_SECONDS):
             leases.synchronize_clock()
 
@@ -146,6 +144,7 @@ class Visit(Writing):
     ) -> Iterator[tuple[ExecutionRecord, Run | None, list[StepRecord]]]:
         """Each execution with its live run, if this process still has it, and the steps that are to be fed."""
         runs = {row.id: live_runs.take(row) for row in rows}
+        self._runs.update(run for run in runs.values() if run is not None)
         steps: dict[uuid.UUID, list[StepRecord]] = {row.id: [] for row in rows}
         unknown = [row.id for row in rows if runs[row.id] is None and row.steps]
         wanted = [run.wants() for run in runs.values() if run is not None]
@@ -168,7 +167,6 @@ class Visit(Writing):
                 seen = run.replay(steps)
             else:
                 run.execution = row
-                self._runs.add(run)
                 try:
                     seen = run.catch_up(steps)
                 except NondeterminismError:  # only the whole history tells whether the code fits it
@@ -222,10 +220,10 @@ class Visit(Writing):
         """Read what came while this visit decided: its sender saw that somebody was at it, and woke nobody."""
         unread, self._unread = self._unread, []
         if self.out_of_time():
-            for run, _ in unread:
-                _have_read(run)
+            for execution in unread:
+                _have_read(execution)
         else:
-            self._advance([(run.execution_id, run.execution.epoch) for run, _ in unread], READ_ON_SECONDS)
+            self._advance([(execution.id, execution.epoch) for execution in unread], READ_ON_SECONDS)
 
     # -- carrying on ---------------------------------------------------------------------------------------------------
 
@@ -264,7 +262,7 @@ class Visit(Writing):
             held = self._or_aside(execution, partial(self.statements.begin, *wanted))
         if held:
             if decision.unread:
-                _have_read(run)
+                _have_read(execution)
             self._carry(run, step, now)
         else:
             run.close()
@@ -318,7 +316,7 @@ class Visit(Writing):
                 self._settle_and_wake(execution.id, outcome)
                 return
             if decision.unread:
-                _have_read(run)
+                _have_read(execution)
             step = following
 
     def _follow_settled(self, run: Run, decision: Decision, following: NewStep | None, now: dt.datetime) -> bool:
@@ -329,7 +327,7 @@ class Visit(Writing):
             following.status, decision.keeps = "running", True
             held = bool(self._append([decision], now))
             if held and decision.unread:
-                _have_read(run)
+                _have_read(run.execution)
         if not held:
             run.close()
             self._advance([(run.execution_id, None)])
@@ -357,7 +355,7 @@ class Visit(Writing):
         elif ran.handed_out:
             completions.hand_out(execution.id, step.seq, 1)
         if self.statements.let_go(execution.id, execution.epoch, execution.inbox_seq, self.lease()):
-            _have_read(run)
+            _have_read(run.execution)
 
     def _settle(self, execution: uuid.UUID, outcome: Outcome) -> bool:
         due = outcome.completed_at + dt.timedelta(seconds=settings.DURABLE_LEASE)
@@ -418,6 +416,6 @@ class Visit(Writing):
             raise
 
 
-def _have_read(run: Run) -> None:
+def _have_read(execution: ExecutionRecord) -> None:
     """Have somebody else read the messages that came for an execution while this visit was at it."""
-    canvas.visit([(run.execution_id, run.execution.epoch)], run.execution.queue, priority=run.execution.priority)
+    canvas.visit([(execution.id, execution.epoch)], execution.queue, priority=execution.priority)

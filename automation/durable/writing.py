@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import uuid
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -44,7 +45,9 @@ class Writing:
         self.statements = statements.current()
         self._unanswered: deque[tuple[Run, Decision]] = deque()
         self._errands: deque[tuple[uuid.UUID, int]] = deque()
-        self._unread: list[tuple[Run, Decision]] = []
+        self._unread: list[ExecutionRecord] = []
+        # Live runs that are this visit's alone. One that is kept may be taken by another thread the next moment.
+        self._runs: weakref.WeakSet[Run] = weakref.WeakSet()
 
     def _append(self, decisions: Sequence[Decision], now: dt.datetime) -> set[uuid.UUID]:
         """Write decisions. One that says what no row can hold parks its own execution, and no other's is lost by it,
@@ -92,7 +95,7 @@ class Writing:
             if decision.execution_id in held and decision.ending is None:
                 self._send(decision, now)
                 if decision.unread:
-                    self._unread.append((run, decision))
+                    self._unread.append(run.execution)
                 if decision.unfinished and decision.keeps:
                     self._unanswered.append((run, decision))
                 elif decision.unfinished:
@@ -102,6 +105,7 @@ class Writing:
                     run.close()  # what it stood back for has been run
                     canvas.visit([(run.execution_id, None)], run.execution.queue)
                 elif not run.stands_back and (decision.unread or _is_near(decision, now) or live_runs.is_worth(run)):
+                    self._runs.discard(run)
                     live_runs.keep(run)
                 else:
                     run.close()

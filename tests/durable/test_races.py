@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +15,19 @@ from django.conf import settings
 from django.db import OperationalError, connection
 
 from automation import clock
-from automation.durable import control, deadlines, deliveries, inbox, payloads, updates, workflow
+from automation.durable import (
+    control,
+    deadlines,
+    deliveries,
+    inbox,
+    live_runs,
+    payloads,
+    queries,
+    statements,
+    updates,
+    visits,
+    workflow,
+)
 from automation.durable.client import (
     Schedule,
     ScheduleActionStartWorkflow,
@@ -29,6 +41,7 @@ from automation.durable.client import (
 )
 from automation.durable.common import RetryPolicy
 from automation.durable.exceptions import ChildWorkflowError
+from automation.durable.replay import Run
 from automation.durable.run_options import RunOptions
 from automation.durable.schedules import firing
 from automation.durable.updates import UpdateStage
@@ -419,3 +432,35 @@ def test_code_that_a_failing_visit_leaves_behind_is_closed_on_the_spot(carrier: 
     assert closed == ["closed"]
     carrier.finish(execution)
     assert result(execution) == 1
+
+
+def test_a_failing_visit_leaves_a_run_alone_that_another_thread_goes_on_with(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def waits(_data: Any) -> Any:
+        await workflow.wait_condition(lambda: False)
+
+    snippet(waits)
+    kept, other = (carrier.start("flows_snippet", "waits") for _ in range(2))
+    monkeypatch.setattr(visits, "TOGETHER", 1)
+    taken: list[Run] = []
+
+    class Fails:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(statements.current(), name)
+
+        def take_over(self, wanted: Sequence[tuple[uuid.UUID, int | None]], *args: Any) -> Any:
+            if wanted[0][0] == kept:
+                return statements.current().take_over(wanted, *args)
+            run = live_runs.take(queries.record_of(row(kept)))  # as another thread does, which goes on with it
+            assert run is not None
+            taken.append(run)
+            raise OperationalError("the connection is lost")
+
+    with carrier.as_worker():
+        visit = carrier.visit()
+        monkeypatch.setattr(visit, "statements", Fails())
+        with pytest.raises(OperationalError):
+            visit.executions([(kept, None), (other, None)])
+    assert [run.loop.is_closed() for run in taken] == [False]
+    taken[0].close()
