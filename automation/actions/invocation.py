@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Q
 
 from automation import clock
 from automation.actions.config import ActionConfig
@@ -61,16 +62,18 @@ class Invocation:
     """When this action was to run, by the plan; None where the execution had no planned time."""
     event_types: frozenset[str] = frozenset()
     """The ids of the event types that the workflow's version is for; empty: all."""
+    overtaken: bool = False
+    """It tells of a move of the meeting, and a newer move has an execution of its own."""
 
     def no_longer_meant(self) -> str:
         """Why this action must not run any more, or the empty string.
 
         A cancelled or rescheduled-away meeting gets nothing but what its cancelling or rescheduling triggered, and a
-        meeting that was cancelled after it had been rescheduled gets no word of the rescheduling either. What was
-        planned around a meeting's old time is not sent for its new time: that has an execution of its own. A workflow
-        that was switched off, or is not for the event type that the booking has now, does nothing more of what a
-        trigger began; a run by hand, which has no booking sequence, may be of a draft. What was to come before a
-        meeting does not come after its beginning.
+        meeting that was cancelled after it had been rescheduled gets no word of the rescheduling either. One that was
+        moved twice in a row is told of once. What was planned around a meeting's old time is not sent for its new time:
+        that has an execution of its own. A workflow that was switched off, or is not for the event type that the
+        booking has now, does nothing more of what a trigger began; a run by hand, which has no booking sequence, may be
+        of a draft. What was to come before a meeting does not come after its beginning.
         """
         by_trigger = self.booking_sequence is not None
         if by_trigger and not self.workflow_is_active:
@@ -91,6 +94,8 @@ class Invocation:
             and self.booking_sequence < self.booking.sequence
         ):
             return "The meeting has been moved since this was planned; its new time has an execution of its own."
+        if self.overtaken:
+            return "The meeting has been moved again since this was planned; that has an execution of its own."
         start = self.booking.start_time
         # Whatever made it late: workers that were down, retries, quiet hours. Where the plan itself leads past the
         # start (an action with a long delay), after the start is when it is meant.
@@ -101,7 +106,8 @@ class Invocation:
 
 
 def load(action_id: str, info: ActivityInfo) -> Invocation:
-    """Reads all that the action needs: one query, and one for a version that this process has not run yet.
+    """Reads all that the action needs: one query, one for a version that this process has not run yet, and one where
+    the meeting has been moved again since the move that this tells of.
 
     Raises a non-retryable ApplicationError where the execution, its booking or the action is missing.
     """
@@ -139,7 +145,22 @@ def load(action_id: str, info: ActivityInfo) -> Invocation:
         workflow_is_active=execution.workflow is not None and execution.workflow.is_active,
         planned_for=execution.scheduled_for and execution.scheduled_for + _offset(version, action),
         event_types=version.event_types,
+        overtaken=_is_overtaken(execution),
     )
+
+
+def _is_overtaken(execution: WorkflowExecution) -> bool:
+    """Whether a newer move, of the booking or to the one that has replaced it, has started the same workflow."""
+    sequence, booking = execution.booking_sequence, execution.booking
+    if execution.trigger != Trigger.BOOKING_RESCHEDULED or sequence is None or booking is None:
+        return False
+    newer = Q()
+    if sequence < booking.sequence:
+        newer |= Q(booking_id=booking.pk, booking_sequence__gt=sequence)
+    if booking.status == BookingStatus.RESCHEDULED:
+        newer |= Q(booking__rescheduled_from_id=booking.pk, booking_sequence__isnull=False)
+    others = WorkflowExecution.objects.filter(workflow_id=execution.workflow_id, trigger=execution.trigger)
+    return bool(newer) and others.filter(newer).exists()
 
 
 def planned_for(execution: WorkflowExecution, action_id: str) -> datetime | None:

@@ -23,7 +23,7 @@ from automation.durable.starts import NewExecution
 from automation.errors import WeirError
 from automation.models import PLAN_CHANGED, Alert, Booking, BookingEvent, Severity
 from automation.rules.plan import planned_time
-from automation.services import definitions, locks, planning, versions
+from automation.services import definitions, locks, overtaking, planning, versions
 from automation.services.definitions import Definition, StaleVersions
 from automation.services.meeting_plan import MEETING_TRIGGERS
 
@@ -77,7 +77,10 @@ def _process_locked(ids: Sequence[UUID]) -> int:
     active = definitions.of_organizers({booking.organizer_id for booking in bookings.values()})
     now = clock.now()
     new = [execution for event in events for execution in _triggered(event, bookings[event.booking_id], active)]
+    new, overtaken = overtaking.split(new, bookings)
     started = starts.start_many(new) if new else []
+    if overtaken:
+        starts.record_all_cancelled(overtaken)
     depths = {event.booking_id: event.depth for event in events}
     planned = planning.plan_meetings(list(bookings.values()), active, now, depths=depths)
     logger.debug("%d events: %d executions started, %s", len(events), len(started), planned)

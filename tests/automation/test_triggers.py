@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from automation import clock
+from automation.actions import invocation
 from automation.causes import MAX_DEPTH, caused_by
 from automation.durable import starts
 from automation.models import (
@@ -29,6 +31,7 @@ from automation.models import (
 )
 from automation.services import booking_events, bookings, triggers
 from automation.services.meeting_plan import MOVED
+from automation.services.overtaking import OVERTAKEN
 from tests.automation.factories import (
     NOW,
     make_action,
@@ -45,6 +48,19 @@ def process() -> int:
     """Process what waits, in the order in which it happened."""
     waiting = BookingEvent.objects.filter(processed_at__isnull=True).order_by("occurred_at")
     return triggers.process(list(waiting.values_list("pk", flat=True)))
+
+
+@dataclass(frozen=True)
+class Info:
+    execution_id: UUID
+    seq: int = 1
+    attempt: int = 1
+    idempotency_key: str = "k"
+
+
+def info_of(execution: WorkflowExecution) -> Any:
+    """What an attempt at one of its actions knows of itself."""
+    return Info(execution.pk)
 
 
 def planned(workflow: Workflow) -> list[tuple[str, Any, int | None]]:
@@ -260,6 +276,104 @@ def test_rule_1_it_plans_once_when_events_are_processed_late_and_together() -> N
     for event in events:  # the last one first
         triggers.process([event])
     assert planned(before) == [("pending", NOW + timedelta(days=5) - timedelta(minutes=60), 3)]
+
+
+# A word of an earlier move would name the newest time, as the newer one's does: the same mail twice.
+
+
+def moved_twice(workflow: Workflow, *, together: bool) -> Booking:
+    booking = make_booking()
+    process()
+    for days in (3, 4):
+        bookings.reschedule(booking.pk, NOW + timedelta(days=days))
+        if not together:
+            process()
+    process()
+    return booking
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_rule_1_two_moves_in_a_row_are_told_of_once(together: bool) -> None:
+    delayed = make_workflow(Trigger.BOOKING_RESCHEDULED, delay_minutes=10)
+    at_once = make_workflow(Trigger.BOOKING_RESCHEDULED)
+    booking = moved_twice(delayed, together=together)
+    make_booking(booking.event_type)  # another's, which this is nothing to
+    for workflow in (delayed, at_once):
+        assert [(status, number) for status, _, number in planned(workflow)] == [("cancelled", 1), ("pending", 2)]
+        assert WorkflowExecution.objects.get(workflow=workflow, booking_sequence=1).error_message == OVERTAKEN
+    # A repeated event changes nothing.
+    BookingEvent.objects.update(processed_at=None)
+    process()
+    assert [(status, number) for status, _, number in planned(delayed)] == [("cancelled", 1), ("pending", 2)]
+
+
+def test_rule_1_an_earlier_move_that_is_heard_of_later_is_not_told() -> None:
+    workflow = make_workflow(Trigger.BOOKING_RESCHEDULED, delay_minutes=10)
+    booking = make_booking()
+    for days in (3, 4):
+        bookings.reschedule(booking.pk, NOW + timedelta(days=days))
+    for event in BookingEvent.objects.order_by("-booking_sequence"):
+        triggers.process([event.pk])
+    assert [(status, number) for status, _, number in planned(workflow)] == [("cancelled", 1), ("pending", 2)]
+
+
+def test_rule_1_what_has_begun_tells_no_more_of_a_move_that_was_overtaken() -> None:
+    workflow = make_workflow(Trigger.BOOKING_RESCHEDULED)
+    action = workflow.actions.get()
+    booking = make_booking()
+    bookings.reschedule(booking.pk, NOW + timedelta(days=3))
+    process()
+    first = WorkflowExecution.objects.get()
+    WorkflowExecution.objects.update(status=ExecutionStatus.RUNNING, started_at=NOW)
+    assert invocation.load(str(action.pk), info_of(first)).no_longer_meant() == ""
+    bookings.reschedule(booking.pk, NOW + timedelta(days=4))
+    assert invocation.load(str(action.pk), info_of(first)).no_longer_meant() == "", "nothing else tells of it yet"
+    process()
+    assert "has been moved again" in invocation.load(str(action.pk), info_of(first)).no_longer_meant()
+    second = WorkflowExecution.objects.get(booking_sequence=2)
+    assert invocation.load(str(action.pk), info_of(second)).no_longer_meant() == ""
+
+
+@pytest.mark.parametrize("began", [True, False])
+def test_rule_1_a_booking_that_was_replaced_twice_in_a_row_is_told_of_once(began: bool) -> None:
+    workflow = make_workflow(Trigger.BOOKING_RESCHEDULED, delay_minutes=10)
+    action = workflow.actions.get()
+    event_type = make_event_type()
+    before = make_booking(event_type)
+    for days in (3, 4):
+        booking = make_booking(event_type, start_time=NOW + timedelta(days=days), rescheduled_from=before)
+        Booking.objects.filter(pk=before.pk).update(status=BookingStatus.RESCHEDULED)
+        process()
+        before = booking
+        if began:
+            WorkflowExecution.objects.filter(status="pending", started_at=None).update(status="running", started_at=NOW)
+    first, second = WorkflowExecution.objects.order_by("created_at")
+    words = [invocation.load(str(action.pk), info_of(row)).no_longer_meant() for row in (first, second)]
+    if began:
+        assert ["has been moved again" in word for word in words] == [True, False]
+    else:
+        assert [(row.status, row.error_message) for row in (first, second)] == [
+            ("cancelled", OVERTAKEN),
+            ("pending", ""),
+        ]
+
+
+def test_rule_1_moves_of_many_bookings_take_no_more_queries() -> None:
+    make_workflow(Trigger.BOOKING_RESCHEDULED, delay_minutes=10)
+    event_type = make_event_type()
+
+    def run(count: int) -> int:
+        rows = [make_booking(event_type) for _ in range(count)]
+        for days in (3, 4):
+            for row in rows:
+                bookings.reschedule(row.pk, NOW + timedelta(days=days))
+            with CaptureQueriesContext(connection) as queries:
+                process()
+        assert WorkflowExecution.objects.filter(status="pending", booking__in=rows).count() == count
+        return len(queries)
+
+    run(1)
+    assert run(1) == run(6)
 
 
 def test_rule_1_it_follows_the_late_policy_at_the_new_time() -> None:
