@@ -1,6 +1,7 @@
 """What runs when: a module per concern, each with `SCHEDULES`. Times are UTC.
 
-`manage.py sync_schedules` writes them into the rows that beat reads.
+`manage.py sync_schedules` writes them into the rows that beat reads. The rows are those of all namespaces on the
+database, so they name no queue: `task_routes` in project/celery.py does, in the namespace whose beat sends.
 """
 
 from __future__ import annotations

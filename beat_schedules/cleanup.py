@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from django.conf import settings
-
 from automation.services.schedules import Schedule
 
 SCHEDULES = [
@@ -11,7 +9,6 @@ SCHEDULES = [
         name="clean up executions",
         task="cleanup_old_workflow_executions",
         crontab="30 3 * * *",
-        queue=settings.WORKFLOW_BACKGROUND_QUEUE,
         expires=12 * 3600,
         description="Deletes executions that ended more than 90 days ago, and old messages; the totals of both stay.",
     ),
@@ -19,7 +16,6 @@ SCHEDULES = [
         name="clean up outside",
         task="clean_up_outside",
         crontab="50 3 * * *",
-        queue=settings.WORKFLOW_BACKGROUND_QUEUE,
         expires=12 * 3600,
         description="Deletes inbound events of more than 90 days ago, and calls that nobody waits for any more.",
     ),

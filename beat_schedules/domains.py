@@ -19,7 +19,6 @@ def _workflow(
         task="start_scheduled_workflow",
         crontab=usually if when == "off" else when,
         args=(workflow, values),
-        queue=settings.WORKFLOW_BACKGROUND_QUEUE,
         expires=expires,
         enabled=when != "off",
         description=description,

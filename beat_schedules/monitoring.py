@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from django.conf import settings
-
 from automation.services.schedules import Schedule
 
 SCHEDULES = [
@@ -11,7 +9,6 @@ SCHEDULES = [
         name="monitor workflows",
         task="monitor_workflow_performance",
         crontab="7 * * * *",
-        queue=settings.WORKFLOW_BACKGROUND_QUEUE,
         expires=3600,
         description="Opens an alert for each workflow that fails often, is slow, or differs from its own history.",
     ),
@@ -19,7 +16,6 @@ SCHEDULES = [
         name="validate workflows",
         task="validate_all_workflow_configurations",
         crontab="45 4 * * *",
-        queue=settings.WORKFLOW_BACKGROUND_QUEUE,
         expires=12 * 3600,
         description="Opens an alert for each active workflow whose configuration has problems.",
     ),

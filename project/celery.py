@@ -20,6 +20,15 @@ class App(Celery):  # type: ignore[misc]
         return super().send_task(*args, **options)
 
 
+BACKGROUND_TASKS = (
+    "cleanup_old_workflow_executions",
+    "clean_up_outside",
+    "monitor_workflow_performance",
+    "validate_all_workflow_configurations",
+    "start_scheduled_workflow",
+)
+"""What beat sends into the background queue of its own namespace; its rows are those of all namespaces."""
+
 TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "project.transport:Transport"))
 app = App("weir")
 
@@ -60,6 +69,7 @@ def _configure() -> dict[str, Any]:
         # What a worker consumes that is not told its queues. The domains' queues are made as they are named.
         "task_queues": [_queue(name) for name in dict.fromkeys(queues)],
         "task_create_missing_queues": True,
+        "task_routes": {name: {"queue": settings.WORKFLOW_BACKGROUND_QUEUE} for name in BACKGROUND_TASKS},
         # A publish that fails is not repeated: the row is there, and a sweep publishes again.
         "task_publish_retry": False,
         # Rows are the truth: a message is acknowledged as soon as it is read, and a sweep replaces a lost one.

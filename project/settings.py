@@ -17,8 +17,7 @@ from project import env
 django_stubs_ext.monkeypatch()  # Django's generic classes can be subscripted at run time too
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = Path(env.text("WEIR_VAR_DIR", str(BASE_DIR / "var")))
-VAR_DIR.mkdir(parents=True, exist_ok=True)
+VAR_DIR = env.directory("WEIR_VAR_DIR", BASE_DIR / "var")
 
 # --- Django -----------------------------------------------------------------------------------------------------------
 
@@ -165,6 +164,8 @@ DURABLE_LOOKAHEAD = env.seconds("DURABLE_LOOKAHEAD", 5.0, low=0.0, high=90.0)
 # A claimed row is looked at again after this long: is its worker alive, has its deadline passed?
 DURABLE_LEASE = env.seconds("DURABLE_LEASE", 10.0, low=0.1)
 # Worker nodes report this often, and count as dead after this silence.
+# Seconds without a sign of life after which another beat takes over.
+DURABLE_BEAT_LEASE = env.seconds("DURABLE_BEAT_LEASE", 10.0, low=1.0)
 DURABLE_HEARTBEAT_INTERVAL = env.seconds("DURABLE_HEARTBEAT_INTERVAL", 2.0, low=0.05)
 DURABLE_WORKER_STALE = env.seconds("DURABLE_WORKER_STALE", 10.0, low=0.2)
 # A message that nobody took is published again after this long, doubling up to the maximum.

@@ -1,7 +1,11 @@
-"""Beat with a lease: of several on one database, one ticks and the others stand by.
+"""Beat with a lease: of several in one namespace, one ticks and the others stand by.
 
 The lease's `seen_at` is beat's last sign of life; workers sweep by themselves while it is old
 (`automation.durable.liveness.beat_is_late`).
+
+Namespaces share the rows of django-celery-beat. A schedule of a Python workflow is ticked in its own namespace, the
+sweep in each, and everything else once for the database, by the beat that holds a second lease: that of `default`
+where there is one, else that of whoever took it first.
 """
 
 from __future__ import annotations
@@ -12,21 +16,23 @@ import time
 from typing import Any
 
 from celery.beat import event_t
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections
+from django.db.models import Q, QuerySet
 from django_celery_beat.schedulers import DatabaseScheduler
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS = 10.0
-"""A stand-by takes over this long after the last sign of life of the beat that had the lease."""
-RENEW_SECONDS = 2.0
-"""How often the lease is renewed."""
+RENEWALS = 5
+"""How often a lease is renewed before it would run out."""
 RETRY_SECONDS = 1.0
 """The pause after a database that did not answer, a broker that did not, and between looks at somebody's lease."""
+OF_EACH_NAMESPACE = ("sweep",)
+"""The tasks of rows that are ticked in each namespace."""
 
 
 class LeasedScheduler(DatabaseScheduler):
-    """django-celery-beat's scheduler, which ticks only while it holds the lease "beat"."""
+    """django-celery-beat's scheduler, which ticks only while it holds the lease "beat" of its namespace."""
 
     # Publish through the app's pool. A producer of beat's own would wait for a broker that is away, without a tick.
     producer = None
@@ -35,8 +41,10 @@ class LeasedScheduler(DatabaseScheduler):
         from automation.durable import liveness
 
         self.holder = liveness.worker_id()
+        self.renew_after = settings.DURABLE_BEAT_LEASE / RENEWALS
         self.leading = False
-        self._said: bool | None = None
+        self.maintaining = False
+        self._said: tuple[bool, bool] | None = None
         self._renewed = float("-inf")
         self._trouble = False
         self._unsent: Any = None
@@ -63,7 +71,7 @@ class LeasedScheduler(DatabaseScheduler):
         if self._unsent is not None:
             self._put_back()
             return RETRY_SECONDS
-        return min(delay, RENEW_SECONDS)
+        return min(delay, self.renew_after)
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Send one entry; what cannot be sent stays due."""
@@ -87,27 +95,49 @@ class LeasedScheduler(DatabaseScheduler):
         if self.leading:
             from automation.durable import leases
 
-            self.leading = False
+            self.leading = self.maintaining = False
             leases.give_back(leases.BEAT, self.holder)
+            leases.give_back(leases.MAINTENANCE, self.holder)
+
+    def enabled_models_qs(self) -> QuerySet[Any]:
+        """The rows that this beat ticks."""
+        from automation.models import WorkflowSchedule
+
+        schedules = WorkflowSchedule.objects.exclude(periodic_task=None)
+        ours = Q(pk__in=schedules.filter(namespace=settings.WORKFLOW_NAMESPACE).values("periodic_task"))
+        if self.maintaining:
+            ours |= ~Q(pk__in=schedules.values("periodic_task"))
+        rows: QuerySet[Any] = super().enabled_models_qs()
+        return rows.filter(ours | Q(task__in=OF_EACH_NAMESPACE))
 
     def _lead(self) -> bool:
         # The monotonic clock goes on while a process is stopped: one that wakes up asks before it ticks.
-        if self.leading and time.monotonic() - self._renewed < RENEW_SECONDS:
+        if self.leading and time.monotonic() - self._renewed < self.renew_after:
             return True
         from automation.durable import leases
 
         asked = time.monotonic()
         leases.synchronize_clock()
-        leading = leases.take(leases.BEAT, self.holder, LEASE_SECONDS)
+        leading = leases.take(leases.BEAT, self.holder, settings.DURABLE_BEAT_LEASE)
+        maintaining = leading and self._maintain()
         if leading:
             self._renewed = asked
-        if leading and not self.leading:
+        if leading and (leading, maintaining) != (self.leading, self.maintaining):
             self._forget()
-        self.leading = leading
-        if leading != self._said:
-            self._said = leading
-            logger.info("beat: %s", "leading" if leading else "standing by, another beat leads")
+        self.leading, self.maintaining = leading, maintaining
+        if (leading, maintaining) != self._said:
+            self._said = (leading, maintaining)
+            logger.info("beat: %s", _standing(leading, maintaining))
         return leading
+
+    def _maintain(self) -> bool:
+        """Whether what is ticked once for the whole database is ours to tick."""
+        from automation.durable import leases
+
+        if settings.WORKFLOW_NAMESPACE != "default" and leases.is_held_by_default(leases.BEAT):
+            leases.give_back(leases.MAINTENANCE, self.holder)
+            return False
+        return leases.take(leases.MAINTENANCE, self.holder, settings.DURABLE_BEAT_LEASE)
 
     def _forget(self) -> None:
         """Read the schedules afresh: somebody else has run them since."""
@@ -127,3 +157,9 @@ class LeasedScheduler(DatabaseScheduler):
         events.append(event_t(self._when(entry, RETRY_SECONDS), 5, entry))
         heapq.heapify(events)
         self.__dict__["_heap"] = events
+
+
+def _standing(leading: bool, maintaining: bool) -> str:
+    if not leading:
+        return "standing by, another beat leads"
+    return "leading" if maintaining else "leading in its namespace; the beat of another ticks for the whole database"

@@ -1,5 +1,5 @@
 """Leases: rows that let one process at a time do a thing, with no lock held. Times are the database's. Each namespace
-has leases of its own."""
+has leases of its own, but for those of what is done once for the whole database."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from automation.models import Lease
 
 BEAT = "beat"
 SWEEP = "sweep"
+MAINTENANCE = "maintenance"
+"""The whole database's: held by the beat that ticks for all namespaces."""
 
 
 def take(name: str, holder: str, seconds: float, *, renew: bool = True) -> bool:
@@ -49,10 +51,15 @@ def last_seen(name: str) -> dt.datetime | None:
     return Lease.objects.filter(name=_here(name)).values_list("seen_at", flat=True).first()
 
 
+def is_held_by_default(name: str) -> bool:
+    """Whether somebody in the namespace `default` has the lease now."""
+    return Lease.objects.filter(name=name, expires_at__gt=clock.unmoved()).exists()
+
+
 def _here(name: str) -> str:
     """The row's name in this namespace."""
     namespace = settings.WORKFLOW_NAMESPACE
-    return name if namespace == "default" else f"{name}@{namespace}"
+    return name if namespace == "default" or name == MAINTENANCE else f"{name}@{namespace}"
 
 
 def synchronize_clock() -> None:

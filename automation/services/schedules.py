@@ -2,6 +2,9 @@
 
 What was written to a row is kept in the last line of its description. A field that still holds what was written is
 ours and follows the code; one that does not was edited, and stays. A row that is switched off stays off.
+
+The rows are those of all namespaces on the database. They follow the settings of `default` where that syncs them, else
+of the namespace that made them: it is in that last line, too.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from django.conf import settings
 from django.db import transaction
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 
@@ -18,14 +22,15 @@ PREFIX = "weir: "
 """Rows whose name begins so are ours; one that the code no longer asks for is deleted."""
 
 _MARK = "\n\nWritten by sync_schedules: "
+_DEFAULT = "default"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """One periodic task. Exactly one of `every` (seconds) and `crontab` ('minute hour day month weekday', in UTC).
 
-    `queue`: the default queue where None. `expires`: seconds after which a tick that nobody took is void. `enabled`:
-    False makes a row that is switched off, for an operator to switch on.
+    `queue`: that of the task where None, in the namespace whose beat sends it. `expires`: seconds after which a tick
+    that nobody took is void. `enabled`: False makes a row that is switched off, for an operator to switch on.
     """
 
     name: str
@@ -70,12 +75,14 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Change:
-    """What `sync` did to one row. `kept`: the fields that it left alone as an operator edited them."""
+    """What `sync` did to one row. `kept`: the fields that it left alone as an operator edited them. `owner`: the other
+    namespace whose row it is, so that all of it was left alone."""
 
     action: Literal["created", "updated", "unchanged", "deleted"]
     name: str
     fields: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    owner: str = ""
 
     def __str__(self) -> str:
         text = f"{self.action} {self.name!r}"
@@ -93,9 +100,13 @@ def sync(schedules: Iterable[Schedule], *, dry_run: bool = False) -> list[Change
         rows = {row.name: row for row in PeriodicTask.objects.filter(name__startswith=PREFIX).order_by("name")}
         changes = [_sync_one(schedule, rows.get(name)) for name, schedule in sorted(wanted.items())]
         for name, row in rows.items():
-            if name not in wanted:
-                row.delete()
-                changes.append(Change("deleted", name))
+            if name in wanted:
+                continue
+            if owner := _other_owner(_split(row.description)[1]):
+                changes.append(Change("unchanged", name, owner=owner))
+                continue
+            row.delete()
+            changes.append(Change("deleted", name))
         if any(change.action != "unchanged" for change in changes):
             PeriodicTasks.update_changed()  # a running beat reads its schedules again
         if dry_run:
@@ -107,9 +118,11 @@ def _sync_one(schedule: Schedule, row: PeriodicTask | None) -> Change:
     wanted = schedule.wanted()
     if row is None:
         row = PeriodicTask(name=schedule.row_name)
-        _write(row, wanted, written=wanted)
+        _write(row, wanted, written=wanted | _mark())
         return Change("created", row.name)
     text, written = _split(row.description)
+    if owner := _other_owner(written):
+        return Change("unchanged", row.name, owner=owner)
     current = {**{name: getattr(row, name) for name in wanted if name != "schedule"}, "description": text}
     current["schedule"] = _when(row)
     changed, kept = [], []
@@ -120,7 +133,7 @@ def _sync_one(schedule: Schedule, row: PeriodicTask | None) -> Change:
             changed.append(name)
         else:
             kept.append(name)
-    record = {name: written.get(name) if name in kept else value for name, value in wanted.items()}
+    record = {name: written.get(name) if name in kept else value for name, value in wanted.items()} | _mark()
     if changed or (record != written and written):
         _write(row, {**current, **{name: wanted[name] for name in changed}}, written=record)
     return Change("updated" if changed else "unchanged", row.name, changed, kept)
@@ -147,6 +160,20 @@ def _split(description: str) -> tuple[str, dict[str, Any]]:
     except ValueError:
         written = None
     return text, written if isinstance(written, dict) else {}
+
+
+def _mark() -> dict[str, str]:
+    """Who wrote a row, for its record; nothing says `default`."""
+    here = settings.WORKFLOW_NAMESPACE
+    return {} if here == _DEFAULT else {"namespace": here}
+
+
+def _other_owner(written: dict[str, Any]) -> str:
+    """The namespace to which this one leaves a row with that record; '' where the row is ours to write."""
+    if not written or settings.WORKFLOW_NAMESPACE == _DEFAULT:
+        return ""
+    owner = str(written.get("namespace", _DEFAULT))
+    return "" if owner == settings.WORKFLOW_NAMESPACE else owner
 
 
 def _when(row: PeriodicTask) -> str:

@@ -15,6 +15,7 @@ from automation.models import ExecutionStatus, WorkflowExecution
 from automation.services import queues, schedules
 from automation.services.schedules import Schedule
 from project import env
+from project.celery import app
 from tasks.domains import start_scheduled_workflow
 from tests.support.carrier import Carrier, carrying, result
 
@@ -48,7 +49,7 @@ def test_rooms_are_kept_in_order_and_a_backup_waits_to_be_switched_on(db: None) 
         "weir: maintain rooms": True,
         "weir: back up the database": False,
     }
-    assert set(rows.values_list("queue", flat=True)) == {queues.named("background")}
+    assert app.conf.task_routes["start_scheduled_workflow"] == {"queue": queues.named("background")}
 
 
 def test_a_setting_switches_one_on_and_off(db: None, settings: Any) -> None:

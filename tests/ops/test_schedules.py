@@ -134,6 +134,43 @@ def test_it_deletes_orphans_of_ours_and_nobody_elses() -> None:
     assert set(PeriodicTask.objects.values_list("name", flat=True)) == {"theirs", "weir: count"}
 
 
+def test_rows_follow_the_namespace_that_made_them(settings: Any) -> None:
+    schedules.sync([a_schedule()])
+    settings.WORKFLOW_NAMESPACE = "blue"
+    changes = schedules.sync([a_schedule(every=30.0), a_schedule(name="new")])
+    assert [(change.action, change.owner) for change in changes] == [("unchanged", "default"), ("created", "")]
+    assert row().interval.every == 60
+    settings.WORKFLOW_NAMESPACE = "red"
+    changes = schedules.sync([a_schedule(name="new", every=5.0)])
+    assert {change.name: change.owner for change in changes} == {"weir: count": "default", "weir: new": "blue"}
+    assert PeriodicTask.objects.count() == 2, "what red's code does not ask for may be asked for by that of others"
+    settings.WORKFLOW_NAMESPACE = "blue"
+    [change, _] = schedules.sync([a_schedule(name="new", every=5.0)])
+    assert (change.action, change.fields) == ("updated", ["schedule"])
+
+
+def test_default_takes_rows_over(settings: Any) -> None:
+    settings.WORKFLOW_NAMESPACE = "blue"
+    schedules.sync([a_schedule(), a_schedule(name="old")])
+    settings.WORKFLOW_NAMESPACE = "default"
+    changes = schedules.sync([a_schedule(every=30.0)])
+    assert [change.action for change in changes] == ["updated", "deleted"]
+    settings.WORKFLOW_NAMESPACE = "blue"
+    [change] = schedules.sync([a_schedule()])
+    assert (change.owner, row().interval.every) == ("default", 30)
+
+
+def test_the_command_says_whose_settings_count(settings: Any) -> None:
+    sync_command()
+    settings.WORKFLOW_NAMESPACE = "blue"
+    said = sync_command().splitlines()
+    count = PeriodicTask.objects.count()
+    assert said == [
+        f"{count} are those of the namespace 'default', and follow its settings: left alone.",
+        f"0 of {count} periodic tasks changed.",
+    ]
+
+
 def test_it_takes_any_of_several_equal_intervals() -> None:
     for _ in range(2):
         IntervalSchedule.objects.create(every=60, period=IntervalSchedule.SECONDS)

@@ -167,7 +167,7 @@ def _locked(schedule: uuid.UUID) -> WorkflowSchedule | None:
     return (
         WorkflowSchedule.objects.select_for_update(of=("self",))
         .select_related("periodic_task")
-        .filter(id=schedule, namespace=settings.WORKFLOW_NAMESPACE)  # beats of all namespaces tick all rows
+        .filter(id=schedule, namespace=settings.WORKFLOW_NAMESPACE)  # whoever asks
         .first()
     )
 

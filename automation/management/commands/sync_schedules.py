@@ -30,5 +30,8 @@ class Command(OperatorCommand):
         for change in changes:
             if change.action != "unchanged" or change.kept or verbosity > 1:
                 self.say(("would have " if dry_run and change.action != "unchanged" else "") + str(change))
+        for owner in sorted({change.owner for change in changes if change.owner}):
+            count = sum(change.owner == owner for change in changes)
+            self.say(f"{count} are those of the namespace {owner!r}, and follow its settings: left alone.")
         changed = sum(change.action != "unchanged" for change in changes)
         self.say(f"{changed} of {len(changes)} periodic tasks {'would change' if dry_run else 'changed'}.")
