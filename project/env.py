@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Never, TypeVar
 from urllib.parse import urlsplit
 
@@ -56,6 +57,16 @@ def label(name: str, default: str, *, longest: int = 64) -> str:
         return raw
 
     return _read(name, default, parse, f"at most {longest} letters, digits, dots, dashes, underscores and colons")
+
+
+def directory(name: str, default: Path) -> Path:
+    """A directory, which is made where it is missing. Ends the start where it cannot be."""
+    path = _read(name, default, Path, "a path")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(name, str(path), f"a directory that is there or can be made ({error.strerror})")
+    return path
 
 
 def boolean(name: str, default: bool) -> bool:

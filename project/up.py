@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60.0
 GRACE_SECONDS = 6.0
 REDIS_AWAY_SECONDS = 2.0
+BROKER_SECONDS = 3.0
 
 
 class CannotStart(SystemExit):
@@ -61,7 +62,7 @@ def main() -> None:
     began = time.monotonic()
     try:
         settle_environment()
-        directory = Path(env.text("WEIR_VAR_DIR", str(ROOT / "var")))
+        directory = env.directory("WEIR_VAR_DIR", ROOT / "var")
         with only_one(directory):
             try:
                 redis = start_redis(console, directory)
@@ -91,6 +92,8 @@ def settle_environment() -> None:
     """What `make up` adds to the environment where it says nothing itself. Reads no Django settings yet."""
     port = env.integer("PORT", 8000, low=1, high=65535)
     host = env.text("HOST", "127.0.0.1")
+    if not port_is_free(0, host):
+        raise CannotStart(f"weir: HOST={host!r} is no IPv4 address of this machine; 0.0.0.0 stands for all that it has")
     if not port_is_free(port, host):
         raise CannotStart(f"weir: port {port} is taken; choose another one: PORT={free_port(host)} make up")
     flower = env.integer("FLOWER_PORT", 5555, low=1, high=65535)
@@ -119,7 +122,6 @@ def settle_environment() -> None:
 @contextmanager
 def only_one(directory: Path) -> Iterator[None]:
     """Two on the same data would share a queue by accident, and corrupt Redis' file."""
-    directory.mkdir(parents=True, exist_ok=True)
     lock: IO[str]
     with (directory / "up.lock").open("a+") as lock:
         try:
@@ -158,7 +160,11 @@ def prepare(console: Console, release: str) -> None:
     from django.conf import settings
     from django.core.management import call_command
 
+    from automation import checks
+
     django.setup()
+    checks.start()
+    look_for_servers()
     Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)  # WhiteNoise warns where there is none
     for command in release.split("&&"):
         words = command.split()
@@ -167,6 +173,29 @@ def prepare(console: Console, release: str) -> None:
         console.say("weir", " ".join(words[2:]))
         call_command(*words[2:], stdout=_Said(console, "weir"), verbosity=0)
     call_command("seed_demo", stdout=_Said(console, "demo"))
+
+
+def look_for_servers() -> None:
+    """End the start with one line where the database or the broker that the environment names does not answer."""
+    from django.conf import settings
+    from django.db import DatabaseError, connection
+    from kombu.utils.url import maybe_sanitize_url
+
+    from automation.services import health
+
+    try:
+        connection.ensure_connection()
+    except DatabaseError as error:
+        said = str(error).strip().partition("\n")[0]
+        raise CannotStart(
+            f"weir: DATABASE_URL={maybe_sanitize_url(settings.DATABASE_URL)} cannot be used: {said}"
+        ) from None
+    if not _until(lambda: health.broker().ok, BROKER_SECONDS):
+        name = "CELERY_BROKER_URL" if env.is_set("CELERY_BROKER_URL") else "REDIS_URL"
+        raise CannotStart(
+            f"weir: nothing answers at {name}={maybe_sanitize_url(settings.CELERY_BROKER_URL)}; "
+            f"start it, or leave {name} unset: then an embedded Redis is used"
+        )
 
 
 def child_environment() -> dict[str, str]:

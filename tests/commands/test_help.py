@@ -122,6 +122,14 @@ def test_a_queue_that_is_nearly_ours_is_doubted(queue: str, near: str, run: Run)
     assert f"--queues {queue} " in run("start_worker", "--task-queue", queue, "--print"), "it is served all the same"
 
 
+def test_the_crew_says_what_it_would_run(run: Run) -> None:
+    printed = run("start_all_workers", "--domains", "bookings", "room", "--max-concurrent-activities", "2", "--print")
+    assert [shlex.split(line)[2:] for line in printed.splitlines()] == [
+        ["start_workflows_worker", "--domain", name, "--name", name, "--max-concurrent-activities", "2"]
+        for name in ("booking", "room")
+    ]
+
+
 @pytest.mark.parametrize("queue", ["payments", "our-own", "workflows,critical", "estuary-room", ""])
 def test_a_queue_that_is_known_or_like_nothing_is_not_doubted(queue: str) -> None:
     command = load_command_class("automation", "start_worker")

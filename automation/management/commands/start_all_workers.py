@@ -35,7 +35,11 @@ class Command(OperatorCommand):
         "Run one worker for each domain's queue and one, 'default', for the queues that belong to no domain. A worker "
         "that ends is started again; Ctrl-C or SIGTERM ends them all, each with the step that it is at."
     )
-    examples = ("start_all_workers", "start_all_workers --domains bookings payments --max-concurrent-activities 4")
+    examples = (
+        "start_all_workers",
+        "start_all_workers --domains bookings payments --max-concurrent-activities 4",
+        "start_all_workers --print",
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--domains", nargs="+", default=[], metavar="D", help="these, and no default worker")
@@ -43,6 +47,7 @@ class Command(OperatorCommand):
         parser.add_argument("--max-concurrent-workflows", type=positive, metavar="N", help="for each worker")
         parser.add_argument("--grace", type=seconds, default=30.0, metavar="S",
                             help="seconds that running steps have to end in (30)")  # fmt: skip
+        parser.add_argument("--print", action="store_true", dest="only_print", help="print each command, and end")
 
     def handle(self, *args: Any, **options: Any) -> None:
         passed = [
@@ -53,9 +58,13 @@ class Command(OperatorCommand):
         ]
         wanted = [queues.domain(domain) for domain in options["domains"]]
         names = list(dict.fromkeys(wanted)) or [DEFAULT, *queues.domains()]
+        commands = {name: _command(name, passed) for name in names}
+        if options["only_print"]:
+            self.say("\n".join(commands.values()))
+            return
         console = supervisor.Console(names, stream=getattr(self.stdout, "_out", sys.stdout))
         crew = supervisor.Supervisor(console, {**os.environ, "PYTHONUNBUFFERED": "1"}, settings.BASE_DIR)
-        _supervise(crew, console, {name: _command(name, passed) for name in names}, options["grace"])
+        _supervise(crew, console, commands, options["grace"])
 
 
 def _command(name: str, passed: Sequence[str]) -> str:

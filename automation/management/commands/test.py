@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -28,6 +29,8 @@ class Command(OperatorCommand):
         parser.add_argument("targets", nargs="*", metavar="TARGET", help="a domain, a package of tests/, or a path")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if importlib.util.find_spec("pytest") is None:
+            raise CommandError("the tests need what requirements-dev.txt lists: run `make install` first")
         words = options["targets"]
         root = Path(settings.BASE_DIR)
         # argparse takes the first '--' away: what looks like an option begins what is pytest's.
