@@ -31,6 +31,8 @@ PORT = env.integer("PORT", 8000, low=1, high=65535)
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]", "testserver"])
 PUBLIC_URL = env.url("PUBLIC_URL", f"http://localhost:{PORT}", ("http", "https")).rstrip("/")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", [PUBLIC_URL])
+# Where people come by https, their cookies travel by nothing else; redirecting, and HSTS, are the proxy's.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION and PUBLIC_URL.startswith("https://")
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -163,9 +165,9 @@ DURABLE_SWEEP_INTERVAL = env.seconds("DURABLE_SWEEP_INTERVAL", 2.0, low=0.05)
 DURABLE_LOOKAHEAD = env.seconds("DURABLE_LOOKAHEAD", 5.0, low=0.0, high=90.0)
 # A claimed row is looked at again after this long: is its worker alive, has its deadline passed?
 DURABLE_LEASE = env.seconds("DURABLE_LEASE", 10.0, low=0.1)
-# Worker nodes report this often, and count as dead after this silence.
 # Seconds without a sign of life after which another beat takes over.
 DURABLE_BEAT_LEASE = env.seconds("DURABLE_BEAT_LEASE", 10.0, low=1.0)
+# Worker nodes report this often, and count as dead after this silence.
 DURABLE_HEARTBEAT_INTERVAL = env.seconds("DURABLE_HEARTBEAT_INTERVAL", 2.0, low=0.05)
 DURABLE_WORKER_STALE = env.seconds("DURABLE_WORKER_STALE", 10.0, low=0.2)
 # A message that nobody took is published again after this long, doubling up to the maximum.

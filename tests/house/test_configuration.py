@@ -65,6 +65,21 @@ def test_the_defaults_are_in_order() -> None:
     assert checks.configuration(None) == checks.definitions(None) == []
 
 
+@pytest.mark.parametrize(
+    ("environment", "secure"),
+    [
+        ({"PUBLIC_URL": "https://weir.example.com", "PRODUCTION": "on", "SECRET_KEY": "k" * 50}, "True True"),
+        ({"PUBLIC_URL": "http://intranet", "PRODUCTION": "on", "SECRET_KEY": "k" * 50}, "False False"),
+        ({"PUBLIC_URL": "https://weir.example.com"}, "False False"),
+    ],
+)
+def test_cookies_of_an_https_site_travel_by_nothing_else(
+    environment: dict[str, str], secure: str, tmp_path: Path
+) -> None:
+    program = "from project import settings as s; print(s.SESSION_COOKIE_SECURE, s.CSRF_COOKIE_SECURE)"
+    assert run(["-c", program], environment, tmp_path).stdout.strip() == secure
+
+
 @pytest.mark.parametrize("module", ["project.wsgi", "project.asgi"])
 def test_a_web_process_ends_with_one_line(module: str, tmp_path: Path) -> None:
     (tmp_path / "static").mkdir()  # or whitenoise has a line about it
