@@ -67,7 +67,8 @@ def ticked(beat: LeasedScheduler) -> set[str]:
     if not beat._lead():
         return set()
     names = [row.name for row in beat.enabled_models()]
-    return {name.rpartition(" ")[0] if name.startswith("schedule: ") else name for name in names} & {
+    short = {name.rpartition(" ")[0] if name.startswith("schedule: ") else name for name in names}
+    return short & {
         SWEEP,
         *COMMON,
         "schedule: of default",

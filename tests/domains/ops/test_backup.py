@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +22,9 @@ from automation.durable.exceptions import WorkflowFailureError
 from automation.durable.testing import WorkflowEnvironment
 from automation.models import Alert, User
 from tests.domains.ops.conftest import cause
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -237,9 +242,76 @@ def test_a_database_of_another_kind_is_refused() -> None:
         backups.engine("oracle")
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="needs PostgreSQL")
-def test_no_scratch_database_is_left(env: WorkflowEnvironment) -> None:
-    env.run(BackupWorkflow.run)
+# -- scratch databases -------------------------------------------------------------------------------------------------
+
+
+on_postgres = pytest.mark.skipif(connection.vendor != "postgresql", reason="needs PostgreSQL")
+
+
+def scratches() -> list[str]:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE 'weir_verify_%'")
-        assert cursor.fetchall() == []
+        cursor.execute("SELECT datname FROM pg_database WHERE starts_with(datname, 'weir_verify_') ORDER BY 1")
+        return [name for (name,) in cursor.fetchall()]
+
+
+@pytest.fixture
+def left() -> Iterator[str]:
+    """A scratch database whose worker was killed."""
+    name = "weir_verify_20260101t000000_abc"
+    postgres._run("createdb", ["--template=template0", "--maintenance-db=postgres", name], lambda: False)
+    yield name
+    postgres._drop(name, lambda: False)
+
+
+@on_postgres
+def test_no_scratch_database_is_left(env: WorkflowEnvironment, left: str) -> None:
+    assert scratches() == [left]
+    env.run(BackupWorkflow.run)
+    assert scratches() == []
+
+
+@on_postgres
+def test_two_that_verify_at_once_leave_each_others_alone(transactional_db: None) -> None:
+    with postgres._scratch(lambda: False) as mine:
+        with postgres._scratch(lambda: False) as theirs:
+            assert scratches() == sorted([mine, theirs])
+        assert scratches() == [mine]
+    assert scratches() == []
+
+
+@on_postgres
+def test_one_that_somebody_is_connected_to_waits_and_fails_no_verification(
+    env: WorkflowEnvironment, left: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with postgres._another_connection(left) as other, other.cursor():
+        assert env.run(BackupWorkflow.run)["status"] == "verified"
+        assert scratches() == [left]
+    assert (
+        f"the scratch database {left}, whose worker was lost, cannot be dropped: somebody is connected" in caplog.text
+    )
+    env.run(BackupWorkflow.run)
+    assert scratches() == []
+
+
+@pytest.mark.real
+def test_a_worker_that_is_killed_leaves_it_to_the_next(process_environment: dict[str, str]) -> None:
+    code = (
+        "import django, time; django.setup()\n"
+        "from automation.domains.ops.backups import postgres\n"
+        "with postgres._scratch(lambda: False) as name:\n"
+        "    print(name, flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=ROOT, env=process_environment, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        name = worker.stdout.readline().strip()
+        with postgres._scratch(lambda: False):
+            assert name in scratches(), "its worker lives"
+        worker.kill()
+    assert name in scratches()
+
+    def next_one() -> bool:
+        with postgres._scratch(lambda: False):
+            return name not in scratches()
+
+    wait_until(next_one, message="the server has noticed, and the next verification drops it")

@@ -1,9 +1,14 @@
 """PostgreSQL: pg_dump of an exported snapshot, in which the rows are counted too, and pg_restore into a scratch
-database of the same server. The programs come from POSTGRES_BIN, else from the PATH, and are as new as the server."""
+database of the same server. The programs come from POSTGRES_BIN, else from the PATH, and are as new as the server.
+
+Whoever restores holds, on the whole server, a lock on the scratch database's name from before it is made until it is
+dropped, and drops first those whose lock is free: theirs was a worker that was killed.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import shutil
@@ -15,11 +20,21 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from automation import clock
 from automation.domains.ops.backups.base import BackupProblem, Beat, Engine, Tables
 from automation.providers.runner import RunnerRefused, execute
 
+logger = logging.getLogger(__name__)
+
+SCRATCH = "weir_verify_"
+"""What the names of scratch databases begin with; the time and a random part follow."""
+SERVER = "postgres"
+"""The database from which others are made and dropped, and where a lock counts for all of them."""
 LONGEST = 12 * 3600.0
 """Seconds that one program may take."""
+
+_PATIENT = "SET LOCAL idle_in_transaction_session_timeout = 0"
+"""For a transaction that stays open while a program runs."""
 
 _OPTIONS = {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY"}
 
@@ -28,6 +43,7 @@ def dump(path: Path, beat: Beat) -> Tables:
     try:
         with _another_connection() as database, database.cursor() as cursor:
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            cursor.execute(_PATIENT)
             cursor.execute("SELECT pg_export_snapshot()")
             [snapshot] = cursor.fetchone() or [""]
             _run("pg_dump", ["--format=custom", f"--snapshot={snapshot}", f"--file={path}"], beat)
@@ -39,16 +55,58 @@ def dump(path: Path, beat: Beat) -> Tables:
 
 
 def restore(path: Path, beat: Beat) -> Tables:
-    scratch = f"weir_verify_{secrets.token_hex(6)}"
-    _run("createdb", ["--template=template0", "--maintenance-db=postgres", scratch], beat)
+    options = ["--exit-on-error", "--no-owner", "--no-privileges"]
     try:
-        _run("pg_restore", ["--exit-on-error", "--no-owner", "--no-privileges", f"--dbname={scratch}", str(path)], beat)
-        with _another_connection(scratch) as database, database.cursor() as cursor:
-            return _count(cursor)
+        with _scratch(beat) as scratch:
+            _run("pg_restore", [*options, f"--dbname={scratch}", str(path)], beat)
+            with _another_connection(scratch) as database, database.cursor() as cursor:
+                return _count(cursor)
     except DatabaseError as error:
         raise BackupProblem(f"the restored database cannot be read: {error}") from error
-    finally:
-        _run("dropdb", ["--if-exists", "--maintenance-db=postgres", scratch], lambda: False)
+
+
+@contextlib.contextmanager
+def _scratch(beat: Beat) -> Iterator[str]:
+    """An empty database, gone at the end. The server frees its lock when this process dies."""
+    name = f"{SCRATCH}{clock.unmoved():%Y%m%dt%H%M%S}_{secrets.token_hex(6)}"
+    with _another_connection(SERVER) as server, server.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(_PATIENT)
+        # Before it is made: what exists and is not locked has no owner.
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+        _drop_left_behind(cursor, beat)
+        _run("createdb", ["--template=template0", f"--maintenance-db={SERVER}", name], beat)
+        try:
+            yield name
+        finally:
+            _drop(name, lambda: False)
+
+
+def _drop_left_behind(cursor: Any, beat: Beat) -> None:
+    """Drop the scratch databases of this user that nobody owns. Of two that do so at once, one gets each lock."""
+    cursor.execute(
+        "SELECT datname, EXISTS (SELECT FROM pg_stat_activity WHERE datid = pg_database.oid) FROM pg_database "
+        "WHERE starts_with(datname, %s) AND datdba = (SELECT oid FROM pg_roles WHERE rolname = current_user) "
+        "ORDER BY datname",
+        [SCRATCH],
+    )
+    for name, used in cursor.fetchall():
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+        [free] = cursor.fetchone() or [False]
+        if not free:
+            continue
+        try:
+            if used:  # by a program that outlived its worker, say: some other time
+                raise BackupProblem("somebody is connected to it")
+            _drop(name, beat)
+        except BackupProblem as problem:
+            logger.warning("the scratch database %s, whose worker was lost, cannot be dropped: %s", name, problem)
+        else:
+            logger.info("dropped the scratch database %s, whose worker was lost", name)
+
+
+def _drop(name: str, beat: Beat) -> None:
+    _run("dropdb", ["--if-exists", f"--maintenance-db={SERVER}", name], beat)
 
 
 def _count(cursor: Any) -> Tables:
