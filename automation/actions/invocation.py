@@ -151,15 +151,15 @@ def load(action_id: str, info: ActivityInfo) -> Invocation:
 
 def _is_overtaken(execution: WorkflowExecution) -> bool:
     """Whether a newer move, of the booking or to the one that has replaced it, has started the same workflow."""
-    sequence, booking = execution.booking_sequence, execution.booking
-    if execution.trigger != Trigger.BOOKING_RESCHEDULED or sequence is None or booking is None:
+    workflow, sequence, booking = execution.workflow_id, execution.booking_sequence, execution.booking
+    if execution.trigger != Trigger.BOOKING_RESCHEDULED or workflow is None or sequence is None or booking is None:
         return False
     newer = Q()
     if sequence < booking.sequence:
         newer |= Q(booking_id=booking.pk, booking_sequence__gt=sequence)
     if booking.status == BookingStatus.RESCHEDULED:
         newer |= Q(booking__rescheduled_from_id=booking.pk, booking_sequence__isnull=False)
-    others = WorkflowExecution.objects.filter(workflow_id=execution.workflow_id, trigger=execution.trigger)
+    others = WorkflowExecution.objects.filter(workflow_id=workflow, trigger=execution.trigger)
     return bool(newer) and others.filter(newer).exists()
 
 

@@ -17,8 +17,8 @@ from automation import clock
 from automation.actions import deliveries, invocation
 from automation.actions.report import Report
 from automation.durable import control, interventions
-from automation.errors import Conflict, InvalidInput, NotFound
-from automation.models import Booking, BookingAuditLog, ExecutionStep, Trigger, WorkflowExecution
+from automation.errors import Conflict, InvalidInput, NotFound, WeirError
+from automation.models import Booking, BookingAuditLog, ExecutionStep, StepStatus, Trigger, WorkflowExecution
 from automation.services import outcomes, timeline
 
 FARTHEST = dt.timedelta(days=5 * 366)
@@ -116,8 +116,25 @@ def _waiting(execution: WorkflowExecution, action_id: UUID | None) -> Sequence[E
         if action_id is None or outcomes.action_id_of(step) == str(action_id)
     ]
     if not steps:
-        raise _over(execution)
+        raise _over(execution) if action_id is None else _not_waiting(execution, action_id)
     return steps
+
+
+def _not_waiting(execution: WorkflowExecution, action_id: UUID) -> WeirError:
+    """Why that action does not wait for its time."""
+    names = _names(execution)
+    name = names.get(str(action_id))
+    if name is None:
+        known = ", ".join(f"{id_} ({name!r})" for id_, name in list(names.items())[:10])
+        problem = f"{action_id} is no action of this execution; it has {known}."
+        return InvalidInput(problem, {"action_id": [problem]})
+    steps = ExecutionStep.objects.filter(execution=execution, kind__in=outcomes.ACTION_KINDS, status=StepStatus.PENDING)
+    if any(outcomes.action_id_of(step) == str(action_id) for step in steps.filter(due=None)):
+        return Conflict(
+            f"The turn of {name!r} has not come: what is before it has to end first. Act on that, or cancel the "
+            "execution, which stops all that is left of it."
+        )
+    return _over(execution)
 
 
 def _refuse_one(action_id: UUID | None) -> None:
@@ -140,9 +157,13 @@ def _over(execution: WorkflowExecution) -> Conflict:
 
 
 def _name(execution: WorkflowExecution, step: ExecutionStep) -> str:
+    return _names(execution).get(outcomes.action_id_of(step), step.name)
+
+
+def _names(execution: WorkflowExecution) -> dict[str, str]:
+    """The names of its version's actions, by their ids."""
     snapshot: Mapping[str, Any] = execution.version.snapshot if execution.version is not None else {}
-    names = {str(action["id"]): str(action["name"]) for action in snapshot.get("actions", ())}
-    return names.get(outcomes.action_id_of(step), step.name)
+    return {str(action["id"]): str(action["name"]) for action in snapshot.get("actions", ())}
 
 
 def _times(before: dt.datetime | None, at: dt.datetime) -> dict[str, Any]:

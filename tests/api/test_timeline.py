@@ -289,12 +289,16 @@ class Begun:
     def subjects(self) -> list[str]:
         return [letter.subject for letter in mail.outbox]
 
-    def waiting(self) -> dict[str, dict[str, Any]]:
+    def planned(self) -> dict[str, dict[str, Any]]:
         return {entry["action"]: entry for entry in entries(self.api, self.booking, "planned")}
+
+    def waiting(self) -> dict[str, dict[str, Any]]:
+        """Those about which something can be done."""
+        return {name: entry for name, entry in self.planned().items() if entry["controls"]}
 
     def ask(self, control: str, name: str = "", **body: Any) -> Any:
         if name:
-            body["action_id"] = self.waiting()[name]["action_id"]
+            body["action_id"] = self.planned()[name]["action_id"]
         return self.api.post(url(self.row, control), body)
 
 
@@ -315,10 +319,71 @@ def test_one_action_that_waits_is_sent_now(begun: Begun) -> None:
     assert (entry.actor, entry.new_values["action"]) == ("ada@example.com", "Third")
 
 
+def test_what_has_not_had_its_turn_is_shown_with_the_earliest_time(begun: Begun) -> None:
+    found = begun.planned()
+    assert list(found)[2:] == ["Last"]
+    second, third, last = found["Second"], found["Third"], found["Last"]
+    assert (second["after"], second["controls_note"], second["has_begun"]) == ([], "", True)
+    assert last["after"] == ["Second", "Third"]
+    assert moment(last["at"]) == max(moment(second["at"]), moment(third["at"])), "it waits for nothing else"
+    assert (last["controls"], last["has_begun"], last["status"]) == ([], True, "runs")
+    assert last["controls_note"].startswith("Its turn comes after 'Second' and 'Third'; then it runs.")
+    # The time that one of those is moved to is what it waits for.
+    at = clock.now() + dt.timedelta(hours=10)
+    assert begun.ask("move", "Second", at=at.isoformat()).status_code == 200
+    assert moment(begun.planned()["Last"]["at"]) == at
+    begun.env.skip(dt.timedelta(hours=3))
+    assert begun.planned()["Last"]["after"] == ["Second"]
+    begun.env.skip(dt.timedelta(hours=10))
+    assert begun.planned() == {}
+    assert begun.subjects() == ["First", "Third", "Second", "Last"]
+
+
+def test_what_has_not_had_its_turn_is_left_with_a_word_why(begun: Begun) -> None:
+    at = (clock.now() + dt.timedelta(hours=1)).isoformat()
+    for control in ("skip", "send-now", "move"):
+        error = problem_of(begun.ask(control, "Last", at=at), 409, "conflict")
+        assert "The turn of 'Last' has not come" in error["message"]
+        answer = begun.api.post(url(begun.row, control), {"action_id": NOBODY, "at": at})
+        assert "it has" in problem_of(answer, 400, "invalid")["fields"]["action_id"][0]
+    assert not BookingAuditLog.objects.filter(execution=begun.row).exists()
+
+
+def test_delays_add_up(api: APIClient, env: WorkflowEnvironment, owner: User, event_type: EventType) -> None:
+    delays = {"First": 30, "Second": 0, "Third": 45}
+    steps = [
+        {**MAIL, "name": name, "order": order, "delay_minutes": minutes}
+        for order, (name, minutes) in enumerate(delays.items())
+    ]
+    make(owner, *steps, trigger="booking_created", delay_minutes=0)
+    booking = booking_of(event_type)
+    process()
+    (one, two, three) = entries(api, booking, "planned")
+    assert [entry["after"] for entry in (one, two, three)] == [[], ["First"], ["Second"]]
+    assert not one["has_begun"]
+    env.settle()
+    first, second, third = entries(api, booking, "planned")
+    assert [entry["action"] for entry in (first, second, third)] == list(delays)
+    assert (first["has_begun"], first["controls"]) == (True, ["skip", "send_now", "move"])
+    assert moment(second["at"]) == moment(first["at"])
+    assert moment(third["at"]) == moment(first["at"]) + dt.timedelta(minutes=45)
+    assert "then it waits 45 min, and can be skipped" in third["controls_note"]
+    WorkflowExecution.objects.update(paused_at=clock.now())
+    paused = entries(api, booking, "planned")[0]
+    assert (paused["controls"], paused["controls_note"]) == ([], "The execution is paused: resume it first.")
+
+
+def test_what_nobody_has_taken_yet_is_about_to_run(api: APIClient, planned: WorkflowExecution) -> None:
+    WorkflowExecution.objects.update(status="running", started_at=clock.now())
+    (entry,) = entries(api, planned.booking, "planned")
+    assert (entry["action"], entry["controls"], entry["controls_note"]) == ("Mail", [], "It is about to run.")
+
+
 def test_all_that_wait_are_skipped_and_what_follows_goes_on(begun: Begun) -> None:
     response = begun.ask("skip", reason="I have called them.")
     assert response.status_code == 200, response.content
-    assert begun.waiting() == {}
+    (last,) = begun.planned().values()
+    assert (last["action"], last["after"], last["controls_note"]) == ("Last", [], "It is about to run.")
     begun.env.settle()
     assert begun.subjects() == ["First", "Last"]
     found = begun.api.get(f"/api/v1/executions/{begun.row.pk}/").json()
@@ -412,14 +477,19 @@ def test_it_takes_no_execution_of_another_booking(api: APIClient, owner: User, p
 
 def test_it_takes_no_more_queries_for_more(api: APIClient, owner: User, event_type: EventType) -> None:
     counts = []
-    for count in (1, 10):
+    for count in (2, 10):
         for number in range(count):
-            make(owner, MAIL, name=f"W{count}-{number}", delay_minutes=number)
+            make(owner, MAIL, {**MAIL, "name": "Later", "order": 2}, name=f"W{count}-{number}", delay_minutes=number)
         booking = booking_of(event_type)
         process()
         for execution in WorkflowExecution.objects.filter(booking=booking):
             NotificationLog.objects.create(execution=execution, channel="email", recipient="x@example.com")
+        begun = WorkflowExecution.objects.filter(booking=booking).order_by("pk")[: count // 2]
+        WorkflowExecution.objects.filter(pk__in=[row.pk for row in begun]).update(
+            status="running", started_at=clock.now()
+        )
         with CaptureQueriesContext(connection) as queries:
-            entries(api, booking)
+            found = entries(api, booking, "planned")
+        assert {entry["has_begun"] for entry in found} == {True, False}
         counts.append(len(queries))
     assert counts[0] == counts[1] <= 8

@@ -28,7 +28,14 @@ class EntrySerializer(serializers.Serializer[Any]):
     changes = serializers.DictField()
     set_by_hand = serializers.BooleanField(help_text="A person has set its time.")
     has_begun = serializers.BooleanField(help_text="The controls are about this action alone, named by `action_id`.")
+    after = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="The actions that have to end before its turn comes; `at` is the earliest time.",
+    )
     controls = serializers.ListField(child=serializers.ChoiceField(choices=["skip", "send_now", "move"]))
+    controls_note = serializers.CharField(
+        allow_blank=True, help_text="Of what is planned: what cannot be done about it, and why."
+    )
 
 
 class TimelineSerializer(serializers.Serializer[Any]):

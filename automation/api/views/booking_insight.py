@@ -26,7 +26,7 @@ MOVE_EXAMPLE = OpenApiExample("Tomorrow morning", {"at": "2027-03-29T09:00:00+02
 SKIP_EXAMPLE = OpenApiExample("With a word", {"reason": "I have called them"}, request_only=True)
 
 TIMELINE_EXAMPLE = OpenApiExample(
-    "A reminder that is planned",
+    "A reminder that is planned, and what is left of a workflow that has begun",
     {
         "booking_id": "0197f3c2-6d1e-7c44-9a51-2f0c8e6b7a10",
         "now": "2027-03-27T08:00:00+00:00",
@@ -49,8 +49,33 @@ TIMELINE_EXAMPLE = OpenApiExample(
                 "changes": {},
                 "set_by_hand": False,
                 "has_begun": False,
+                "after": [],
                 "controls": ["skip", "send_now", "move"],
-            }
+                "controls_note": "",
+            },
+            {
+                "kind": "planned",
+                "at": "2027-03-28T09:30:00+00:00",
+                "status": "runs",
+                "workflow_id": "0197f3c2-1111-7c44-9a51-2f0c8e6b7a11",
+                "workflow_name": "Welcome",
+                "execution_id": "0197f3c2-2222-7c44-9a51-2f0c8e6b7a11",
+                "action_id": "0197f3c2-3333-7c44-9a51-2f0c8e6b7a11",
+                "action": "What to bring",
+                "action_type": "send_email",
+                "channel": "",
+                "recipients": ["jose@enterprise.com"],
+                "subject": "What to bring",
+                "reason": "",
+                "actor": "",
+                "changes": {},
+                "set_by_hand": False,
+                "has_begun": True,
+                "after": ["Directions"],
+                "controls": [],
+                "controls_note": "Its turn comes after 'Directions'; then it waits 60 min, and can be skipped, sent "
+                "now or moved. Cancelling the execution stops all that is left of it.",
+            },
         ],
     },
     response_only=True,
