@@ -7,15 +7,28 @@ that the attempt had, or by ids. A token names one attempt: what comes for an ea
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 
 from automation import clock
-from automation.durable import canvas, deliveries, failures, options, payloads, runner, statements, timers, tokens
+from automation.durable import (
+    canvas,
+    deliveries,
+    failures,
+    options,
+    payloads,
+    runner,
+    statements,
+    states,
+    timers,
+    tokens,
+)
 from automation.durable.exceptions import ActivityCancelledOutside, CancelledError
 from automation.durable.records import NewStep, Outcome
 from automation.durable.runner import Attempt
@@ -109,9 +122,13 @@ def _running(execution: uuid.UUID, seq: int, attempt: int) -> ExecutionStep:
 def _settle(step: ExecutionStep, outcome: Outcome) -> None:
     watched = step.canvas is None or step.canvas == step.seq
     due = outcome.completed_at + dt.timedelta(seconds=settings.DURABLE_LEASE) if watched else None
-    held, _ = statements.current().settle(step.execution_id, outcome, due, None, "", outcome.completed_at)
-    if not held:
-        raise _over(step)
+    with transaction.atomic() if step.canvas is not None else contextlib.nullcontext():
+        if step.canvas is not None:
+            states.lock(step.execution_id)  # as whoever cancels a canvas does before it touches two of its steps
+        held, _ = statements.current().settle(step.execution_id, outcome, due, None, "", outcome.completed_at)
+        if not held:
+            raise _over(step)
+        states.watch_canvas(step, outcome.completed_at)
     queue = step.execution.queue
     if step.canvas is None:
         canvas.visit([(step.execution_id, None)], queue, priority=step.execution.priority)

@@ -106,6 +106,8 @@ class Carrier:
                 canvas._publish = self._publisher  # type: ignore[assignment]
             while self._asked:
                 self._publisher(self._asked.popleft())
+            for turn in self._turns.left():
+                self._hand_on(turn)
 
     # -- what is published -----------------------------------------------------------------------------------------
 
@@ -216,7 +218,7 @@ class Carrier:
             logger.warning("the database is away or refuses: %s; trying again", error)
             connection.close()
             self._stopping.wait(1.0)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # an activity that exits ends no thread: what it held is released
             logger.exception("a visit failed; its rows are tried again")
             if self._on_error is not None:
                 self._on_error(error)
@@ -299,6 +301,13 @@ class Carrier:
                 visit.join(turn.execution, turn.canvas)
         finally:
             self._turns.end(turn)
+
+    def _hand_on(self, turn: Turn) -> None:
+        """Have whoever serves its queue next take a turn."""
+        if turn.canvas is None:
+            canvas.visit([(turn.execution, None)], turn.queue)
+        else:
+            canvas.join(turn.execution, turn.canvas, turn.queue)
 
     def _visit(self, queue: str, hard_limit: float = _VISIT_LIMIT, budget: float | None = None) -> Visit:
         visit = self._visits[threading.get_ident()] = limits.visit(queue, hard_limit, budget)

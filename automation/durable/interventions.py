@@ -38,7 +38,7 @@ def move(execution: uuid.UUID, seq: int, at: dt.datetime) -> None:
         if limits.schedule_to_start is not None:
             step.due = min(step.due, step.run_at + dt.timedelta(seconds=limits.schedule_to_start))
         _write(step, run_at=step.run_at, due=step.due)
-        _watch(step, step.due)
+        states.watch_canvas(step, step.due)
         transaction.on_commit(lambda: canvas.parallel(row.id, [step], now))
 
 
@@ -59,7 +59,7 @@ def settle(execution: uuid.UUID, seq: int, result: Any) -> None:
             completed_at=now,
             due=lease if watched else None,
         )
-        _watch(step, lease)
+        states.watch_canvas(step, lease)
         transaction.on_commit(lambda: _go_on(row, step))
 
 
@@ -85,15 +85,6 @@ def _write(step: ExecutionStep, **changes: Any) -> None:
     mine = ExecutionStep.objects.filter(id=step.id, status=StepStatus.PENDING, attempt=step.attempt)
     if not mine.update(**changes):
         raise Conflict(f"{_name(step)} has begun meanwhile")
-
-
-def _watch(step: ExecutionStep, due: dt.datetime) -> None:
-    """A canvas's first member, once it has ended, is looked at a lease after whatever is under way: that time may have
-    come nearer."""
-    if step.canvas is not None and step.canvas != step.seq:
-        head = ExecutionStep.objects.filter(execution_id=step.execution_id, seq=step.canvas, due__isnull=False)
-        later = due + dt.timedelta(seconds=settings.DURABLE_LEASE)
-        head.exclude(status__in=states.UNFINISHED).update(due=later)
 
 
 def _go_on(row: WorkflowExecution, step: ExecutionStep) -> None:

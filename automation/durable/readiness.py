@@ -10,9 +10,11 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
-from django.db.models import Q
+from django.conf import settings
+from django.db.models import Exists, OuterRef, Q
 
 from automation import clock
+from automation.durable.states import UNFINISHED
 from automation.models import (
     ENDED_STEP_STATUSES,
     OPEN_STATUSES,
@@ -45,6 +47,13 @@ UNSEEN = dt.timedelta(seconds=0.5)
 process that completed an activity from outside, or in which a child ended."""
 
 
+def latest_due(now: dt.datetime) -> dt.datetime:
+    """The latest `due` of anything whose time has come: a sweep's longest pause from now, and what that adds to it. By
+    itself in a condition, it has the planner leave out what sleeps for longer, which may be millions of rows."""
+    longest = settings.DURABLE_REPUBLISH_MIN + settings.DURABLE_REPUBLISH_MAX
+    return now + dt.timedelta(seconds=longest + settings.DURABLE_LOOKAHEAD + 2 * settings.DURABLE_LEASE)
+
+
 def executions(queues: Collection[str], now: dt.datetime) -> list[Found]:
     """Executions that wait to be advanced."""
     rows = WorkflowExecution.objects.filter(
@@ -52,7 +61,7 @@ def executions(queues: Collection[str], now: dt.datetime) -> list[Found]:
         queue__in=queues,
         status__in=OPEN_STATUSES,
         paused_at=None,
-        due__isnull=False,
+        due__lte=latest_due(now),
         worker="",
     )
     return _found(rows.order_by("due"), "id", "queue", "epoch")
@@ -71,10 +80,24 @@ def steps(queues: Collection[str], now: dt.datetime) -> list[Found]:
 
 
 def outcomes(queues: Collection[str], now: dt.datetime) -> list[Found]:
-    """Outcomes that nobody has looked at."""
+    """Outcomes that nobody has looked at. The first member of a canvas waits for the others: while one is under way, it
+    is whoever runs that one who looks."""
+    under_way = ExecutionStep.objects.filter(
+        execution_id=OuterRef("execution_id"),
+        canvas=OuterRef("canvas"),
+        seq__gt=OuterRef("canvas"),
+        status__in=UNFINISHED,
+        due__isnull=False,
+    )
     rows = ExecutionStep.objects.filter(
-        _GOING, status__in=ENDED_STEP_STATUSES, due__isnull=False, completed_at__lte=now - UNSEEN
-    ).filter(execution__queue__in=queues, execution__worker="")
+        ~Exists(under_way),
+        _GOING,
+        execution__queue__in=queues,
+        execution__worker="",
+        status__in=ENDED_STEP_STATUSES,
+        due__lte=latest_due(now),
+        completed_at__lte=now - UNSEEN,
+    )
     return _found(rows.order_by("due"), "execution_id", "execution__queue", "seq", "attempt", "canvas")
 
 
@@ -87,7 +110,7 @@ _GOING = Q(execution__status=ExecutionStatus.RUNNING, execution__paused_at=None)
 
 def _pending(now: dt.datetime, kind: StepKind) -> Any:
     rows = ExecutionStep.objects.filter(
-        _GOING, Q(run_at=None) | Q(run_at__lte=now), kind=kind, status=StepStatus.PENDING, due__isnull=False
+        _GOING, Q(run_at=None) | Q(run_at__lte=now), kind=kind, status=StepStatus.PENDING, due__lte=latest_due(now)
     )
     return rows.order_by("due")
 

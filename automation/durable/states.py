@@ -9,6 +9,7 @@ import datetime as dt
 import uuid
 from collections.abc import Sequence
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, F, Q
 
@@ -109,6 +110,15 @@ def _skip(steps: Sequence[ExecutionStep], broken: ExecutionStep, now: dt.datetim
     ExecutionStep.objects.filter(id__in=[step.id for step in steps], status=StepStatus.PENDING).update(
         status=StepStatus.SKIPPED, failure=failures.encode(reason), completed_at=now, due=None
     )
+
+
+def watch_canvas(step: ExecutionStep, due: dt.datetime) -> None:
+    """Tell a canvas's first member, if it has ended, that the time of another one has come nearer, to `due`: it is
+    looked at a lease after whatever is under way, which may have been days from now."""
+    if step.canvas is not None and step.canvas != step.seq:
+        head = ExecutionStep.objects.filter(execution_id=step.execution_id, seq=step.canvas, due__isnull=False)
+        later = due + dt.timedelta(seconds=settings.DURABLE_LEASE)
+        head.exclude(status__in=UNFINISHED).update(due=later)
 
 
 def park(execution: uuid.UUID, epoch: int, error: BaseException) -> bool:

@@ -50,6 +50,13 @@ class Turns:
         with self._lock:
             return next((turn for turn in self._wanted if not self._is_held(turn)), None)
 
+    def left(self) -> list[Turn]:
+        """What is wanted, and nobody will come to: the worker stops."""
+        with self._lock:
+            left = list(self._wanted)
+            self._wanted.clear()
+            return left
+
     def _is_held(self, turn: Turn) -> bool:
         # One that has come to run an activity does not look any more, and may be long.
         holder = self._holders.get(turn)

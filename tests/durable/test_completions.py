@@ -167,6 +167,25 @@ def test_a_failure_from_outside_is_retried_as_the_policy_says(carrier: Carrier) 
     assert result(execution) == ["ApplicationError", "Outside: second"]
 
 
+def test_a_canvas_whose_message_is_lost_does_not_wait_for_a_time_that_is_over(carrier: Carrier) -> None:
+    async def together(_data: Any) -> Any:
+        limit = dt.timedelta(days=3)
+        return await workflow.group(
+            workflow.step("flows_add", 2, 2, start_to_close_timeout=limit),
+            workflow.step("flows_echo", 1, start_to_close_timeout=limit),
+        )
+
+    execution = begun(carrier, together)
+    carrier.sweep()
+    clock.shift(3600)
+    carrier.sweep()
+    carrier.drain()  # its first member, which has ended, is looked at when the other one's time is over
+    completions.complete(completions.by_token(tokens[0]), "outside")
+    carrier.forget_messages()
+    carrier.finish(execution, days=1)
+    assert result(execution) == [4, "outside"]
+
+
 def test_an_outcome_is_taken_once(carrier: Carrier) -> None:
     execution = waiting(carrier)
     step, again = completions.by_token(tokens[0]), completions.by_token(tokens[0])

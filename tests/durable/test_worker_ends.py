@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,15 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection
 
+from automation import clock
 from automation.durable import activity, canvas, completions, in_process, registry, workflow
 from automation.durable.client import Client, SyncClient
 from automation.durable.common import RetryPolicy
 from automation.durable.exceptions import CancelledError
 from automation.durable.registry import UnknownName
+from automation.durable.turns import Turn
 from automation.durable.worker import Worker
-from automation.models import ExecutionStep, WorkerHeartbeat
+from automation.models import ExecutionStep, WorkerHeartbeat, WorkflowExecution
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(connection.vendor == "sqlite", reason="threads share no in-memory database")
@@ -228,6 +231,39 @@ def test_threads_are_added_while_all_are_busy(work: Work) -> None:
     with Worker(SyncClient(), task_queue=QUEUE, workflows=[All], activities=[meet], max_concurrent_activities=100):
         handle = SyncClient().start_workflow(All.run, id="one", task_queue=QUEUE)
         assert handle.result(rpc_timeout=LIMIT) == list(range(7))
+
+
+def test_an_activity_that_exits_ends_no_thread(work: Work, caplog: pytest.LogCaptureFixture) -> None:
+    @activity.defn(name="ends_work")
+    def exits(attempts: int) -> str:
+        if activity.info().attempt < attempts:
+            sys.exit("as a script does")
+        return f"attempt {activity.info().attempt}"
+
+    with worker([exits], max_concurrent_activities=1):
+        handle = SyncClient().start_workflow(One.run, 2, id="one", task_queue=QUEUE)
+        assert handle.result(rpc_timeout=LIMIT) == "attempt 2"
+    assert "as a script does" in caplog.text
+
+
+def test_what_it_does_not_come_to_any_more_is_the_next_worker_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(canvas, "_publish", lambda signature: bool(sent.append(signature)) or True)
+    execution = WorkflowExecution.objects.create(definition="ends_one", queue=QUEUE, created_at=clock.now())
+    turns = [Turn(execution.id, None, QUEUE), Turn(execution.id, 3, QUEUE)]
+    carrier = in_process.Carrier([QUEUE], 1)
+    for turn in turns:
+        assert carrier._turns.begin(turn)  # this thread is at it, until the end
+    carrier.start()
+    asking = threading.Thread(target=lambda: [carrier._go_on(turn) for turn in turns])
+    asking.start()
+    asking.join()
+    for pause in carrier.stopping():
+        time.sleep(pause)
+    assert [(one.task, one.args) for one in sent] == [
+        (canvas.VISIT, ([[str(execution.id), None]],)),
+        (canvas.JOIN, (str(execution.id), 3)),
+    ]
 
 
 def test_what_another_process_completes_is_found_by_its_row(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,14 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from automation.durable import activity, liveness, presence
+from automation import clock
+from automation.durable import activity, liveness, presence, readiness
 from automation.durable.readiness import Found, Offer
 from automation.durable.turns import Turn, Turns
-from automation.models import WorkerHeartbeat
+from automation.models import ExecutionStep, WorkerHeartbeat, WorkflowExecution
 
 ONE, OTHER = uuid.uuid4(), uuid.uuid4()
 
@@ -66,6 +69,56 @@ def test_where_there_are_many_several_go_together_of_one_canvas() -> None:
     assert {one.canvas for one in taken} == {None}
     assert [one.number for one in shared.take(1)] == [10, 11, 12, 13]
     assert shared.take(1) == [Found(OTHER, "q", 1)]
+
+
+def test_a_canvas_is_looked_at_when_none_of_its_members_is_under_way() -> None:
+    now = clock.now()
+    execution = WorkflowExecution.objects.create(
+        definition="x", status="running", queue="q", created_at=now, started_at=now
+    )
+    ended = {"status": "completed", "completed_at": now - dt.timedelta(seconds=5)}
+    lease = now + dt.timedelta(seconds=5)
+    for seq, values in enumerate(
+        [
+            {"canvas": 1, "due": lease, **ended},
+            {"canvas": 1, "due": lease, "status": "running"},
+            {"canvas": 1, "stage": 1, "status": "pending"},
+            {"due": lease, **ended},
+        ],
+        start=1,
+    ):
+        ExecutionStep.objects.create(execution=execution, seq=seq, kind="activity", created_at=now, **values)
+
+    def found() -> list[int]:
+        return sorted(one.number for one in readiness.outcomes(["q"], now))
+
+    assert found() == [4]
+    execution.steps.filter(seq=2).update(status="completed", due=None)
+    assert found() == [1, 4]
+    execution.steps.filter(seq=3).update(due=lease)
+    assert found() == [4]
+
+
+def test_a_look_leaves_out_what_sleeps_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of millions of sleepers a look reads none; what is due by then at the latest is found."""
+    now = clock.now()
+    going = WorkflowExecution.objects.create(definition="x", status="running", queue="q", created_at=now)
+    times = {"run_at": now, "created_at": now, "status": "pending", "queue": "q"}
+    for seq, kind in enumerate(["timer", "activity"], start=1):
+        ExecutionStep.objects.create(execution=going, seq=seq, kind=kind, due=readiness.latest_due(now), **times)
+    planned = WorkflowExecution.objects.create(
+        definition="x", queue="q", created_at=now, scheduled_for=now, due=readiness.latest_due(now)
+    )
+    looks = (readiness.executions, readiness.timers, readiness.steps)
+    assert [[(one.execution, one.number) for one in look(["q"], now)] for look in looks] == [
+        [(planned.id, 0)],
+        [(going.id, 1)],
+        [(going.id, 2)],
+    ]
+    for look in (*looks, readiness.outcomes):
+        with CaptureQueriesContext(connection) as queries:
+            look(["q"], now)
+        assert [query["sql"].count('"due" <= ') for query in queries] == [1]
 
 
 def test_one_advances_for_all_and_again_for_what_ended_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
