@@ -15,7 +15,7 @@ from automation.durable import control, interventions, statements, workflow
 from automation.durable.common import RetryPolicy
 from automation.errors import Conflict, NotFound
 from automation.models import ExecutionStep, StepStatus
-from tests.durable.snippets import begun
+from tests.durable.snippets import begun, somebody_waits
 from tests.flows import activities
 from tests.support.carrier import Carrier, Faults, result, row
 from tests.support.waiting import wait_until
@@ -208,13 +208,7 @@ def test_of_a_worker_and_a_person_at_the_same_moment_one_comes_first(carrier: Ca
     with transaction.atomic():
         assert asked()
         thread.start()
-        wait_until(_somebody_waits, 20)
+        wait_until(somebody_waits, 20)
     thread.join(20)
     assert answers == [False]
     assert step(execution).status == (StepStatus.RUNNING if first == "claim" else StepStatus.PENDING)
-
-
-def _somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return bool(cursor.fetchone()[0])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+import threading
+import uuid
+from collections.abc import Callable, Iterator
 
 import pytest
+from django.db import connection, connections, transaction
 from django_celery_beat.models import PeriodicTask
 
 from automation import clock
@@ -24,13 +27,17 @@ from automation.durable.client import (
     ScheduleUpdate,
     ScheduleUpdateInput,
     SyncClient,
+    SyncScheduleHandle,
 )
 from automation.durable.common import RetryPolicy
 from automation.durable.exceptions import ApplicationError
 from automation.durable.schedules import firing
 from automation.durable.testing import WorkflowEnvironment
-from automation.errors import NotFound
+from automation.errors import Conflict, NotFound
 from automation.models import WorkflowExecution, WorkflowSchedule
+from tests.durable.snippets import somebody_waits
+from tests.support.carrier import Carrier
+from tests.support.waiting import wait_until
 
 HOUR = dt.timedelta(hours=1)
 
@@ -80,6 +87,14 @@ def ids() -> list[str]:
 
 def hours(env: WorkflowEnvironment, count: float) -> None:
     env.skip(count * 3600 + 5)
+
+
+@pytest.fixture
+def every_hour(carrier: Carrier) -> SyncScheduleHandle:
+    """A schedule whose first moment has come, and that nobody has looked at since."""
+    handle = SyncClient().create_schedule("hourly", hourly(Quick, "x"))
+    clock.shift(3600)
+    return handle
 
 
 def test_its_whole_life(env: WorkflowEnvironment) -> None:
@@ -253,3 +268,60 @@ def test_the_async_client_has_the_same(env: WorkflowEnvironment) -> None:
         return (await handle.describe()).info.num_actions
 
     assert async_to_sync(use)() == 1
+
+
+# -- several at once ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+@pytest.mark.parametrize(("other", "starts"), [("tick", 1), ("trigger", 2), ("pause", 1)])
+def test_who_comes_while_another_is_at_it_waits_and_sees_what_was_done(
+    every_hour: SyncScheduleHandle, other: str, starts: int
+) -> None:
+    now = clock.now()
+    row = WorkflowSchedule.objects.get()
+    calls: dict[str, Callable[[], object]] = {
+        "tick": lambda: firing.run(row.id, now),
+        "trigger": lambda: firing.trigger(row.id, ScheduleOverlapPolicy.ALLOW_ALL),
+        "pause": lambda: every_hour.pause(note="enough"),
+    }
+
+    def come() -> None:
+        try:
+            calls[other]()
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=come)
+    with transaction.atomic():
+        assert firing.run(row.id, now) == 1
+        thread.start()
+        wait_until(somebody_waits, 60)
+    thread.join(60)
+    assert not thread.is_alive()
+    before = row.seen_until
+    row.refresh_from_db()
+    assert row.seen_until > before
+    assert (row.starts, len(row.recent), row.paused) == (starts, starts, other == "pause")
+    assert WorkflowExecution.objects.count() == starts
+
+
+def test_whatever_is_refused_ends_its_transaction(
+    every_hour: SyncScheduleHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was left open would take with it all that this thread writes from then on."""
+    with monkeypatch.context() as broken:
+        broken.setattr(firing, "_look_at_ends", lambda row: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            every_hour.trigger()
+        assert not connection.in_atomic_block
+    with monkeypatch.context() as broken:
+        broken.setattr(firing, "plan", lambda row, now: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            every_hour.trigger()
+        assert not connection.in_atomic_block
+    WorkflowSchedule.objects.all().delete()
+    with pytest.raises(Conflict, match="deleted"):
+        firing.trigger(uuid.uuid4(), None)
+    assert not connection.in_atomic_block
+    assert WorkflowExecution.objects.count() == 0

@@ -7,11 +7,11 @@ come together, twice, late or never.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 import uuid
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
 
 from django.conf import settings
 from django.db import transaction
@@ -138,29 +138,18 @@ def upcoming(row: WorkflowSchedule, count: int) -> list[dt.datetime]:
 # -- inside ------------------------------------------------------------------------------------------------------------
 
 
-class _of(AbstractContextManager[WorkflowSchedule]):
+@contextlib.contextmanager
+def _of(schedule: uuid.UUID) -> Iterator[WorkflowSchedule]:
     """A schedule's row under its lock, saved at the end."""
-
-    def __init__(self, schedule: uuid.UUID) -> None:
-        self._atomic = transaction.atomic()
-        self._schedule = schedule
-
-    def __enter__(self) -> WorkflowSchedule:
-        self._atomic.__enter__()
-        row = _locked(self._schedule)
+    with transaction.atomic():
+        row = _locked(schedule)
         if row is None:
-            self._atomic.__exit__(None, None, None)
             raise Conflict("the schedule has been deleted")
         _look_at_ends(row)
-        self._row = row
-        return row
-
-    def __exit__(self, *error: object) -> None:
-        if error[0] is None:
-            _start_buffered(self._row, clock.now())
-            plan(self._row, clock.now())
-            self._row.save()
-        self._atomic.__exit__(*error)  # type: ignore[arg-type]
+        yield row
+        _start_buffered(row, clock.now())
+        plan(row, clock.now())
+        row.save()
 
 
 def _locked(schedule: uuid.UUID) -> WorkflowSchedule | None:
