@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from automation import clock
-from automation.durable import control, starts, workflow
+from automation.durable import control, starts, statements, states, workflow
 from automation.durable.common import RetryPolicy
 from automation.durable.exceptions import ActivityError
 from automation.errors import Conflict, NotFound
@@ -187,6 +188,33 @@ def test_an_attempt_that_fails_after_it_was_cancelled_is_not_tried_again(carrier
     carrier.finish(execution)
     assert result(execution) == "gave up"
     assert len(activities.journal) == 1
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        (control.terminate, ExecutionStatus.TERMINATED),
+        (lambda execution: states.dead_letter(execution, "given up", clock.now()), ExecutionStatus.DEAD_LETTER),
+    ],
+    ids=["terminated", "given up"],
+)
+def test_a_visit_writes_nothing_more_into_what_has_ended_under_it(
+    carrier: Carrier, end: Callable[[uuid.UUID], Any], status: str
+) -> None:
+    async def goes_on(_data: Any) -> Any:
+        return [await call("echo", number) for number in range(3)]
+
+    def ends(point: str) -> bool:
+        if point == "before flows_echo":
+            end(execution)
+        return False
+
+    snippet(goes_on)
+    execution = carrier.start("flows_snippet", "goes_on")
+    carrier.under(Faults(kill=ends)).drain()
+    assert row(execution).status == status
+    assert len(activities.journal) == 1
+    assert steps(execution) == [(1, "flows_echo", "completed")], "what was done counts, and nothing follows"
 
 
 # -- pause and resume --------------------------------------------------------------------------------------------------
@@ -466,6 +494,24 @@ def test_a_message_for_the_old_time_does_nothing(carrier: Carrier) -> None:
     assert row(ids[0]).status == ExecutionStatus.PENDING
     carrier.finish(*ids)
     assert row(ids[0]).started_at is not None
+
+
+@pytest.mark.parametrize("change", ["move", "revive"])
+def test_what_was_sent_before_a_plan_was_changed_is_void(carrier: Carrier, change: str) -> None:
+    [execution] = planned(1)
+    at, before = clock.now(), row(execution).epoch
+    if change == "move":
+        control.move_planned([(execution, at, 1)])
+    else:
+        control.cancel_planned(WorkflowExecution.objects.filter(id=execution), "not now")
+        control.revive_planned([(execution, at, None)])
+
+    def taken(epoch: int) -> list[uuid.UUID]:
+        lease = at + dt.timedelta(seconds=10)
+        return [one.id for one in statements.current().take_over([(execution, epoch)], "a worker", at, lease)]
+
+    assert taken(before) == [], "at the new time, too"
+    assert taken(row(execution).epoch) == [execution]
 
 
 def test_cancelled_plans_can_be_revived(carrier: Carrier) -> None:

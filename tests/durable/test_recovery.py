@@ -103,6 +103,14 @@ def test_a_lost_step_starts_again_after_a_lease_not_after_the_visibility_timeout
     assert begun_again.timestamp() - before < django_settings.DURABLE_LEASE + 1
 
 
+def test_one_sweep_brings_an_advance_back_whose_worker_died(carrier: Carrier) -> None:
+    execution = begun(carrier.under(dead_at("after take_over")), one)
+    clock.shift(django_settings.DURABLE_LEASE + 1)
+    carrier.sweep()
+    carrier.drain()  # the message that it sent is for the execution as it is now
+    assert result(execution) == "one"
+
+
 def test_it_leaves_a_slow_but_living_worker_alone(carrier: Carrier) -> None:
     def wait(point: str) -> bool:
         if point == "after flows_echo":
