@@ -275,7 +275,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PARSER_CLASSES": ["automation.api.parsers.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "automation.api.pagination.Pages",
     "DEFAULT_FILTER_BACKENDS": [
-        "django_filters.rest_framework.DjangoFilterBackend",
+        "automation.api.filters.Filters",
         "rest_framework.filters.SearchFilter",
         "automation.api.filters.StableOrderingFilter",
     ],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, cast
 
 import django_filters
 from django import forms
@@ -12,9 +13,12 @@ from django.db import connection
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 from django_filters.fields import IsoDateTimeField
+from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 from rest_framework.filters import OrderingFilter
 from rest_framework.request import Request
+from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from automation.models import (
@@ -31,6 +35,7 @@ from automation.models import (
     WorkflowAction,
     WorkflowExecution,
 )
+from automation.rules.problems import nearest
 
 
 class StableOrderingFilter(OrderingFilter):
@@ -53,7 +58,65 @@ class StableOrderingFilter(OrderingFilter):
         return queryset.order_by(*ordering)
 
 
+class Filters(DjangoFilterBackend):
+    """A view's filters. What is no parameter of the list is an error, and so is a value that a filter cannot read: a
+    list that leaves a misspelt filter out answers another question than was asked."""
+
+    def get_filterset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> Any:
+        """The list's filters, with what the query string says. Raises ValidationError."""
+        filterset = super().get_filterset(request, queryset, view)
+        fields = {} if filterset is None else filterset.form.fields
+        problems = dict(_unknown(request, [*fields, *_shared(view)]))
+        for name, field in fields.items():
+            if isinstance(field, forms.NullBooleanField):
+                problems |= _unclear(name, request.query_params.get(name, ""))
+            elif isinstance(field, forms.ChoiceField) and not isinstance(field, forms.ModelChoiceField):
+                choices = cast("Iterable[tuple[Any, Any]]", field.choices)
+                known = ", ".join(str(value) for value, _ in choices if value not in ("", None))
+                field.error_messages["invalid_choice"] = f"'%(value)s' is none of {known}."
+        if problems:
+            raise ValidationError(problems)
+        return filterset
+
+
+def _shared(view: APIView) -> list[str]:
+    """The parameters of a list that are no filters."""
+    names = []
+    if getattr(view, "search_fields", None):
+        names.append(api_settings.SEARCH_PARAM)
+    if getattr(view, "ordering_fields", None):
+        names.append(api_settings.ORDERING_PARAM)
+    if (pages := getattr(view, "paginator", None)) is not None:
+        names += [pages.page_query_param, pages.page_size_query_param]
+    return names
+
+
+def _unknown(request: Request, known: list[str]) -> Iterator[tuple[str, list[str]]]:
+    for name in request.query_params:
+        if name not in known:
+            meant = nearest(name, known)
+            hint = f" Did you mean {meant!r}?" if meant else ""
+            yield name[:100], [f"This list has no such parameter.{hint} It has {', '.join(sorted(known))}."]
+
+
+def _unclear(name: str, value: str) -> dict[str, list[str]]:
+    if value.lower() in ("", "true", "false", "1", "0"):
+        return {}
+    return {name: [f"Expected true or false, found {value[:100]!r}."]}
+
+
+@extend_schema_field(int)
+class WholeNumberFilter(django_filters.NumberFilter):
+    """A whole number, such as the id of a user."""
+
+    field_class = forms.IntegerField
+
+
 class _MomentField(IsoDateTimeField):
+    default_error_messages: ClassVar[dict[str, str]] = {
+        "invalid": "Expected a moment in ISO 8601, such as 2027-03-29T09:00:00Z (in a URL, a + is %%2B)."
+    }
+
     def to_python(self, value: Any) -> Any:
         moment = super().to_python(value)
         try:

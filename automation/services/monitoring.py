@@ -27,6 +27,7 @@ from automation.models import (
     WorkflowAction,
     WorkflowExecution,
 )
+from automation.rules.problems import told
 from automation.services import alerts, versions, workflow_validation
 
 WINDOW = dt.timedelta(hours=24)
@@ -225,7 +226,7 @@ def _configuration_problems(workflow: Workflow, content: Mapping[str, Any]) -> I
         yield "None of its event types is active: it never starts. Choose another, or none for all."
     for issue in workflow_validation.inspect(content, event_types).errors:
         place = _place(issue.path, content)
-        yield " ".join(f"{place}{issue.message} {issue.suggestion}".split()).rstrip(".") + "."
+        yield " ".join(f"{place}{told(issue.message, issue.suggestion)}".split()).rstrip(".") + "."
 
 
 def _place(path: str, content: Mapping[str, Any]) -> str:

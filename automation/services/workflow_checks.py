@@ -10,6 +10,7 @@ from django.db.models import CharField, IntegerField, TextField
 from automation.actions.config import ActionConfig
 from automation.actions.registry import UnknownActionType, registry
 from automation.models import User, Workflow, WorkflowAction
+from automation.rules.problems import none_of, told
 from automation.rules.values import preview
 
 Problems = dict[str, list[str]]
@@ -33,10 +34,8 @@ def check_action(data: Mapping[str, Any], place: str = "") -> Problems:
     problems: Problems = {}
     for found in action_type.validate(ActionConfig.from_mapping(data)):
         if found.severity == "error":
-            line = f" (line {found.line})" if found.line else ""
-            suggestion = f" {found.suggestion}" if found.suggestion else ""
             path = f"{prefix}{found.path}" if found.path else place or "action_type"
-            problems.setdefault(path, []).append(f"{found.message}{line}{suggestion}")
+            problems.setdefault(path, []).append(told(found.message, found.suggestion, found.line))
     return problems
 
 
@@ -79,6 +78,17 @@ def check_kinds(row: Workflow | WorkflowAction, names: Iterable[str]) -> Problem
             problems[name] = [f"Expected text, found {preview(value)}."]
         elif isinstance(field, IntegerField) and not isinstance(value, str) and not (is_number and value % 1 == 0):
             problems[name] = [f"Expected a whole number, found {preview(value)}."]
+    return problems
+
+
+def check_choices(row: Workflow | WorkflowAction, names: Iterable[str]) -> Problems:
+    """Which of these fields hold none of their words, with the words that there are, which Django's cleaning hides."""
+    problems: Problems = {}
+    for name in names:
+        value, field = getattr(row, name), row._meta.get_field(name)
+        words = [str(word) for word, _ in getattr(field, "flatchoices", ())]
+        if words and isinstance(value, str) and value and value not in words:
+            problems[name] = [none_of(value, words)]
     return problems
 
 

@@ -21,6 +21,7 @@ from automation.services import alerts, tags, versions, workflow_plans
 from automation.services.workflow_checks import (
     check_action,
     check_actions,
+    check_choices,
     check_kinds,
     check_name,
     check_permitted,
@@ -207,6 +208,7 @@ def field_problems(workflow: Workflow) -> dict[str, list[str]]:
         workflow.full_clean(exclude=["organizer"], validate_unique=False, validate_constraints=False)
     except ValidationError as error:
         problems = error.message_dict
+    problems |= check_choices(workflow, _FIELDS)
     if "name" not in problems:
         problems |= check_name(workflow.organizer_id, workflow.name, None if workflow._state.adding else workflow)
     return problems
@@ -270,7 +272,7 @@ def assign_action(action: WorkflowAction, fields: Mapping[str, Any]) -> None:
     try:
         action.clean_fields(exclude=["workflow"])
     except ValidationError as error:
-        problems = error.message_dict | problems
+        problems = error.message_dict | check_choices(action, given) | problems
     if problems:
         raise InvalidInput("The action has invalid fields.", problems)
 

@@ -81,5 +81,38 @@ def test_it_has_pages_an_order_a_search_and_filters(path: str, world: World, ope
     assert read(operator, path, world, search="no such thing anywhere")["count"] == 0
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", LISTS)
+def test_it_says_what_it_cannot_read(path: str, world: World, operator: APIClient) -> None:
+    """A filter that is misspelt and left out in silence answers another question than was asked."""
+    url = world.path(path, CALLS[f"GET {path}"].params)
+
+    def refused(name: str, value: str) -> str:
+        fields = problem_of(operator.get(url, {name: value}), 400, "invalid")["fields"]
+        assert list(fields) == [name]
+        return str(fields[name][0])
+
+    assert "Did you mean 'ordering'?" in refused("orderin", "id")
+    assert "page_size" in refused("x" * 80, "")
+    for value in ("abc", "0", "-1", "²", "1.5"):
+        assert "whole number from 1 to 200" in refused("page_size", value)
+    for parameter in OPERATIONS[f"GET {path}"]["parameters"]:
+        name, schema = parameter["name"], parameter["schema"]
+        if parameter["in"] != "query":
+            continue
+        words = schema.get("enum") or schema.get("items", {}).get("enum")
+        if schema.get("type") == "boolean":
+            assert "true or false" in refused(name, "maybe")
+            for value in ("true", "False", "1", ""):
+                assert operator.get(url, {name: value}).status_code == 200
+        elif words:
+            text = refused(name, "nope")
+            assert all(str(word) in text for word in words), text
+        elif schema.get("format") == "date-time":
+            assert "2027-03-29T09:00:00Z (in a URL, a + is %2B)" in refused(name, "tomorrow")
+        elif schema.get("format") == "uuid":
+            refused(name, "nope")
+
+
 def test_there_are_lists() -> None:
     assert len(LISTS) >= 18

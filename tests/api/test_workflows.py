@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -133,6 +134,27 @@ def test_it_names_the_place_of_a_problem(api: APIClient, fields: dict[str, Any],
     assert all(path.startswith(place) for path in problem["fields"]), problem
     assert place in problem["message"]
     assert not Workflow.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"trigger": "booking_create"}, ["booking_cancelled, ", "Did you mean 'booking_created'?"]),
+        ({"late_policy": "now"}, ["'now' is none of skip, run_now."]),
+        ({"actions": [MAIL | {"recipient": "everybody"}]}, ["is none of organizer, invitee, both, custom."]),
+        (
+            {"actions": [MAIL | {"conditions": [{"operator": "AND", "rules": [rule("duration", "gt", 1)]}]}]},
+            ["use one of equals, "],
+        ),
+        (
+            {"actions": [MAIL | {"conditions": [{"operator": "AND", "rules": [rule("atendee_count", value=1)]}]}]},
+            ["There is no field 'atendee_count'; did you mean attendee_count?\"]"],
+        ),
+    ],
+)
+def test_it_says_what_would_be_right(api: APIClient, fields: dict[str, Any], words: list[str]) -> None:
+    told = json.dumps(problem_of(api.post(URL, body_of() | fields), 400, "invalid")["fields"])
+    assert all(word in told for word in words), told
 
 
 def test_it_takes_the_name_once_per_organizer(api: APIClient, stranger: APIClient, workflow: Workflow) -> None:

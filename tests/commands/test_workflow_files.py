@@ -48,7 +48,7 @@ def test_examples_that_hold_pass_and_leave_nothing(db: None) -> None:
         (("Heads-up: skipped_conditions", "Nobody: runs"), "Nobody: there is no such action; there are 'Heads-up'"),
         (("Heads-up: skipped_conditions", "Heads-up: flies"), "'flies' is no status; there are runs, fails"),
         (("attendee_count: 7", "atendee_count: 7"), "There is no field 'atendee_count'; did you mean attendee_count?"),
-        (("trigger: booking_created", "trigger: full_moon"), "trigger: Value 'full_moon' is not a valid choice"),
+        (("trigger: booking_created", "trigger: full_moon"), "trigger: 'full_moon' is none of booking_created"),
         (("weir: 1", "weir: 7"), "7 is no version of this format"),
         (("  booking: {attendee_count: 5}", "  at: soon"), "'soon' is no moment"),
         (("tests:", "tests: none\nmore:"), "'tests' is no list of examples"),

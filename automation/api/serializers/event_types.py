@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from automation.api.serializers.fields import ChoiceField
 from automation.models import EventType
 
 MAX_DURATION = 7 * 24 * 60
@@ -14,6 +15,7 @@ MAX_DURATION = 7 * 24 * 60
 class EventTypeSerializer(serializers.ModelSerializer[EventType]):
     """An event type; a name and a duration suffice to make one."""
 
+    serializer_choice_field = ChoiceField
     duration = serializers.IntegerField(min_value=1, max_value=MAX_DURATION, help_text="Minutes, up to a week.")
     max_attendees = serializers.IntegerField(min_value=1, max_value=1_000_000, required=False)
     slug = serializers.SlugField(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from automation.models import EventType, User
+from automation.rules.problems import none_of
 
 TIME_OF_DAY = r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$"
 NOT_FOUND = "Not found: {id} is no event type of yours."
@@ -25,6 +26,15 @@ def owner(field: serializers.Field[Any, Any, Any, Any]) -> User | None:
     if instance is not None and hasattr(instance, "organizer"):
         return cast(User, instance.organizer)
     return cast(User, field.context["request"].user)
+
+
+class ChoiceField(serializers.ChoiceField):
+    """One of some words; whoever names another is told which there are."""
+
+    def fail(self, key: str, **kwargs: Any) -> NoReturn:
+        if key == "invalid_choice":
+            raise serializers.ValidationError(none_of(kwargs["input"], map(str, self.choices)), code=key)
+        super().fail(key, **kwargs)
 
 
 @extend_schema_field({"type": "string", "pattern": TIME_OF_DAY, "example": "21:00"})

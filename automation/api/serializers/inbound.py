@@ -11,14 +11,14 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from automation import secrets
-from automation.api.serializers.fields import EventTypeField, ObjectField
+from automation.api.serializers.fields import ChoiceField, EventTypeField, ObjectField
 from automation.models import InboundEvent, InboundSource, SourceKind
 
 
 class SourceSerializer(serializers.ModelSerializer[InboundSource]):
     """A sender of events. Its secret is shown once, when it is made or rotated; after that only `secret_hint`."""
 
-    kind = serializers.ChoiceField(choices=SourceKind.choices)
+    kind = ChoiceField(choices=SourceKind.choices)
     secret = serializers.CharField(
         write_only=True,
         required=False,

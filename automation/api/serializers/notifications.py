@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from automation.api.serializers.fields import TimeOfDayField
+from automation.api.serializers.fields import ChoiceField, TimeOfDayField
 from automation.models import (
     Channel,
     NotificationEvent,
@@ -131,6 +131,7 @@ class PreferenceSerializer(serializers.ModelSerializer[NotificationPreference]):
 class SuppressionSerializer(serializers.ModelSerializer[Suppression]):
     """An address that gets nothing more; `channel` and `recipient` suffice."""
 
+    serializer_choice_field = ChoiceField
     recipient = serializers.CharField(max_length=320)
     detail = serializers.CharField(required=False, allow_blank=True, max_length=2000)
 

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from automation.api.serializers import choices
 from automation.api.serializers.bookings import MomentField
-from automation.api.serializers.fields import ObjectField
+from automation.api.serializers.fields import ChoiceField, ObjectField
 from automation.models import ExecutionStatus, TestType
 
 MAX_WORKFLOWS = 200
@@ -20,7 +20,7 @@ class TestRequestSerializer(serializers.Serializer[Any]):
 
     __test__ = False  # no test of pytest's
 
-    test_type = serializers.ChoiceField(choices=TestType.choices)
+    test_type = ChoiceField(choices=TestType.choices)
     booking_id = serializers.UUIDField(
         required=False, allow_null=True, default=None, help_text="For real_data and live_test."
     )
@@ -172,7 +172,7 @@ class BulkTestRequestSerializer(serializers.Serializer[Any]):
         max_length=MAX_WORKFLOWS,
         help_text="Empty: all active ones.",
     )
-    test_type = serializers.ChoiceField(
+    test_type = ChoiceField(
         choices=[choice for choice in TestType.choices if choice[0] != TestType.LIVE_TEST], default=TestType.MOCK_DATA
     )
     booking_ids = serializers.ListField(

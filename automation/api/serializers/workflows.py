@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from automation.api.serializers.fields import ConditionsField, EventTypesField, ObjectField
+from automation.api.serializers.fields import ChoiceField, ConditionsField, EventTypesField, ObjectField
 from automation.models import Workflow, WorkflowAction
 from automation.models.validators import MAX_TAG_LENGTH, MAX_TAGS
 
@@ -19,6 +19,7 @@ STATISTICS = ("total_executions", "successful_executions", "failed_executions", 
 class ActionSerializer(serializers.ModelSerializer[WorkflowAction]):
     """One action; which fields it needs depends on its `action_type` (see `workflows/action-types/`)."""
 
+    serializer_choice_field = ChoiceField
     name = serializers.CharField(
         max_length=200, required=False, allow_blank=True, help_text="Made from the action type where none is given."
     )
@@ -92,6 +93,7 @@ class WorkflowSerializer(serializers.ModelSerializer[Workflow]):
     """A workflow with its actions. A body that names `actions` replaces the list: actions whose `id` is given are
     kept and edited, the others go."""
 
+    serializer_choice_field = ChoiceField
     event_types = EventTypesField(required=False, help_text="Empty: all of the organizer's event types.")
     delay_minutes = serializers.IntegerField(min_value=0, max_value=MAX_DELAY, required=False)
     tags = serializers.ListField(

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
-from automation.api.serializers.fields import ObjectField
+from automation.api.serializers.fields import ChoiceField, ObjectField
 from automation.api.serializers.workflows import WorkflowSerializer
 from automation.api.views.base import caller
 from automation.api.views.workflows import workflow_of
@@ -65,7 +65,7 @@ class SaveTemplateSerializer(serializers.Serializer[Any]):
     workflow = serializers.UUIDField()
     name = serializers.CharField(max_length=200, required=False, default="")
     description = serializers.CharField(required=False, default="", max_length=5000)
-    category = serializers.ChoiceField(choices=TemplateCategory.choices)
+    category = ChoiceField(choices=TemplateCategory.choices)
     is_public = serializers.BooleanField(required=False, default=False, help_text="For all organizers; staff only.")
 
 

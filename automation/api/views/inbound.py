@@ -160,13 +160,15 @@ class SourceViewSet(
 
 
 class EventFilter(django_filters.FilterSet):
+    source = django_filters.UUIDFilter("source_id")
+    booking = django_filters.UUIDFilter("booking_id")
     status = django_filters.MultipleChoiceFilter(choices=InboundStatus.choices)
     received_after = MomentFilter("received_at", lookup_expr="gte")
     received_before = MomentFilter("received_at", lookup_expr="lt")
 
     class Meta:
         model = InboundEvent
-        fields = ("source", "type", "booking")
+        fields = ("type",)
 
 
 @extend_schema_view(

@@ -89,12 +89,14 @@ class AlertSerializer(serializers.ModelSerializer[Alert]):
 class AlertFilter(django_filters.FilterSet):
     open = django_filters.BooleanFilter("closed_at", lookup_expr="isnull", label="Only open ones, or only closed.")
     severity = django_filters.MultipleChoiceFilter(choices=Severity.choices)
+    workflow = django_filters.UUIDFilter("workflow_id")
+    execution = django_filters.UUIDFilter("execution_id")
     opened_after = MomentFilter("opened_at", lookup_expr="gte")
     opened_before = MomentFilter("opened_at", lookup_expr="lt")
 
     class Meta:
         model = Alert
-        fields = ("kind", "workflow", "execution")
+        fields = ("kind",)
 
 
 @extend_schema(tags=["operations"])

@@ -19,6 +19,7 @@ from rest_framework.views import APIView
 
 from automation.api.parsers import StrictJSONParser, refuse_unstorable
 from automation.api.problems import TooLarge
+from automation.api.serializers.fields import ChoiceField
 from automation.api.views.base import OwnedView, caller
 from automation.errors import InvalidInput
 from automation.models import Workflow
@@ -72,13 +73,13 @@ class ImportResultSerializer(serializers.Serializer[Any]):
 
 
 class ImportOptionsSerializer(serializers.Serializer[Any]):
-    mode = serializers.ChoiceField(choices=[mode.value for mode in portability.Mode], default=portability.Mode.CREATE)
+    mode = ChoiceField(choices=[mode.value for mode in portability.Mode], default=portability.Mode.CREATE)
     dry_run = serializers.BooleanField(default=False)
     is_active = serializers.BooleanField(allow_null=True, default=None)
 
 
 class BulkEditSerializer(serializers.Serializer[Any]):
-    action = serializers.ChoiceField(choices=[edit.value for edit in bulk.Edit])
+    action = ChoiceField(choices=[edit.value for edit in bulk.Edit])
     ids = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=bulk.MAX)
     tags = serializers.ListField(
         child=serializers.CharField(max_length=50), required=False, default=list, max_length=20, help_text="To (un)tag."
