@@ -47,6 +47,7 @@ class LeasedScheduler(DatabaseScheduler):
         self._said: tuple[bool, bool] | None = None
         self._renewed = float("-inf")
         self._trouble = False
+        self._ticking = self._torn = False
         self._unsent: Any = None
         super().__init__(*args, **kwargs)
 
@@ -55,6 +56,13 @@ class LeasedScheduler(DatabaseScheduler):
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Send what is due, if the lease is ours; returns the seconds until the next look."""
+        self._ticking = True
+        try:
+            return self._tick(*args, **kwargs)
+        finally:
+            self._ticking = False
+
+    def _tick(self, *args: Any, **kwargs: Any) -> float:
         try:
             if not self._lead():
                 return RETRY_SECONDS
@@ -91,6 +99,14 @@ class LeasedScheduler(DatabaseScheduler):
 
     def close(self) -> None:
         """End: write what is left and give the lease back, so that a stand-by takes over at once."""
+        if self._ticking:
+            # Celery's signal handler calls, in the middle of a statement whose session is locked: to wait for it here
+            # would be to wait for ever. Its exit unwinds the tick, and beat closes again.
+            self._torn = True
+            return
+        if self._torn:
+            connections.close_all()  # a statement may be left halfway
+            self._torn = False
         super().close()
         if self.leading:
             from automation.durable import leases

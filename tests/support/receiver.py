@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -53,7 +54,7 @@ class HttpReceiver:
         self.port = port
         self._lock = threading.Lock()
         self._released = threading.Event()
-        self._server: ThreadingHTTPServer | None = None
+        self._server: _Server | None = None
         self.bytes_sent = 0
         self.reset()
 
@@ -97,11 +98,12 @@ class HttpReceiver:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), name="http-receiver", daemon=True).start()
 
     def down(self) -> None:
-        """Refuse connections."""
+        """Refuse connections, and end those that clients have kept."""
         if self._server is not None:
             self._released.set()
             self._server.shutdown()
             self._server.server_close()
+            self._server.end_kept()
             self._server = None
 
     def _take(self, request: ReceivedRequest) -> tuple[Reply, threading.Event]:
@@ -116,6 +118,23 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
     allow_reuse_address = True
+
+    def __init__(self, *args: Any) -> None:
+        self._kept: set[socket.socket] = set()
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._kept.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._kept.discard(request)
+        super().shutdown_request(request)
+
+    def end_kept(self) -> None:
+        for connection in list(self._kept):
+            with contextlib.suppress(OSError):  # its client has left meanwhile
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that leaves in the middle is what many tests want."""
