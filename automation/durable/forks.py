@@ -81,7 +81,7 @@ def _restart(row: WorkflowExecution, from_step: int | None, args: Sequence[Any] 
     following = _execution(row, text, stated.begun_at(now), now)
     copies = _Copier(row, steps, from_step, now).copies(following.id)
     following.inbox_seq = max((-step.seq for step in copies if step.seq < 0), default=0)
-    _check_fits(queries.record_of(following), copies, from_step)
+    copies = _fitted(queries.record_of(following), copies, from_step, now)
     following.save(force_insert=True)
     rows = ExecutionStep.objects.bulk_create([ExecutionStep(**step._asdict()) for step in copies], batch_size=500)
     transaction.on_commit(lambda: _send(following, rows, now))
@@ -235,25 +235,47 @@ class _Copier:
         ]
 
 
-def _check_fits(execution: ExecutionRecord, copies: Sequence[StepRecord], from_step: int) -> None:
-    """Replay the copy, before it is written: other arguments may lead the code elsewhere."""
-    run = Run(execution)
+class _Trial(Run):
+    """Finds out what the code takes back on its way through the copy."""
+
+    def __init__(self, execution: ExecutionRecord) -> None:
+        super().__init__(execution)
+        self.taken_back: set[int] = set()
+
+    def cancel_step(self, seq: int) -> None:
+        self.taken_back.add(seq)
+        super().cancel_step(seq)
+
+
+def _fitted(
+    execution: ExecutionRecord, copies: Sequence[StepRecord], from_step: int, now: dt.datetime
+) -> list[StepRecord]:
+    """Replay the copy, before it is written: other arguments may lead the code elsewhere. What the code takes back by
+    itself, when it has come to where it goes on, is not done again."""
+    trial = _Trial(execution)
     try:
-        run.replay(copies, news=False)
-        asked = run.next_seq
+        trial.replay(copies, news=False)
+        asked = trial.next_seq
     except (NondeterminismError, Parked) as error:
         raise Conflict(
             f"with this input and this code the steps before #{from_step} are not what was done: {error}. Restart "
             "from an earlier step, or from the beginning"
         ) from error
     finally:
-        run.close()
+        trial.taken_back, taken_back = set(), trial.taken_back  # closing it cancels all that is left
+        trial.close()
     last = max((step.seq for step in copies), default=0)
     if asked < last:
         raise Conflict(
             f"with this input and this code step #{last} is not asked for any more: the steps before #{from_step} are "
             "not what was done. Restart from an earlier step, or from the beginning"
         )
+    return [
+        step._replace(status=str(StepStatus.CANCELLED), resolved_seq=0, due=None, completed_at=now)
+        if step.status == StepStatus.PENDING and (step.seq in taken_back or step.canvas in taken_back)
+        else step
+        for step in copies
+    ]
 
 
 def _send(row: WorkflowExecution, steps: Sequence[ExecutionStep], now: dt.datetime) -> None:
