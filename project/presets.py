@@ -18,7 +18,7 @@ from automation.services import queues
 MOST_PROCESSES = 16
 """Slots up to which a worker is made of processes; above it, of threads."""
 
-PROCESS_MEGABYTES = 65
+PROCESS_MEGABYTES = 75
 """What each process of a prefork worker takes beyond what it shares with the others, about."""
 
 CACHED_WORKFLOWS = 1_000

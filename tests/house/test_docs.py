@@ -183,7 +183,7 @@ COMMANDS = sorted(
         (name, " ".join(line.removeprefix("$ ").split()))
         for name, page in zip(NAMES, PAGES, strict=True)
         for line in [*map(str.strip, blocks(page, "", "sh")), *IN_TEXT.findall(page.read_text("utf-8"))]
-        if re.match(r"(\$ )?python\s+manage\.py ", line)
+        if re.match(r"(\$ )?python\s+manage\.py ", line) and line.count("'") % 2 == 0  # or it goes on in the next line
     }
 )
 
