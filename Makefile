@@ -15,6 +15,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-$(shell cksum < requirements.txt | tr -d ' ')
 INSTALLED_DEV := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | tr -d ' ')
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
+NOT_INSTALLED := echo "weir: the packages cannot be installed, for the reason above; this wants a network once, or a mirror: PIP_INDEX_URL=…" >&2; exit 1
 
 .PHONY: help
 help: ## List the targets
@@ -33,13 +34,13 @@ $(BIN)/python:
 
 $(INSTALLED): | $(BIN)/python
 	@echo "Installing requirements.txt (a minute, the first time)"
-	@$(PIP) install -r requirements.txt
+	@$(PIP) install -r requirements.txt || { $(NOT_INSTALLED); }
 	@rm -f $(filter-out $@,$(wildcard $(VENV)/.installed-[0-9]*))
 	@touch $@
 
 $(INSTALLED_DEV): | $(BIN)/python
 	@echo "Installing requirements-dev.txt (a minute or two, the first time)"
-	@$(PIP) install -r requirements-dev.txt
+	@$(PIP) install -r requirements-dev.txt || { $(NOT_INSTALLED); }
 	@rm -f $(filter-out $@,$(wildcard $(VENV)/.installed-*))
 	@touch $@ $(INSTALLED)
 
