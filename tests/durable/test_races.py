@@ -19,6 +19,7 @@ from automation.durable import (
     control,
     deadlines,
     deliveries,
+    external,
     inbox,
     live_runs,
     payloads,
@@ -302,6 +303,51 @@ def test_a_cancel_that_ended_its_target_at_once_is_not_denied_the_second_time(ca
     assert carrier.deaths
     carrier.finish(execution)
     assert result(execution) == "cancelled"
+
+
+def test_a_message_that_its_sender_takes_back_while_it_is_delivered_stays_taken_back(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver, delivered = deliveries.signal, []
+
+    def deliver_late(*args: Any) -> None:
+        delivered.append(args)
+        sent.update(status="cancelled", resolved_seq=0, due=None)  # as a decision does that is written meanwhile
+        deliver(*args)
+
+    async def speaks(_data: Any) -> Any:
+        await workflow.get_external_workflow_handle("relay").signal("see", 1)
+
+    relay(carrier)
+    monkeypatch.setattr(deliveries, "signal", deliver_late)
+    sent = ExecutionStep.objects.filter(kind="external")
+    execution = begun(carrier, speaks)
+    step = row(execution).steps.get(seq=1)
+    assert (step.status, step.due, len(delivered)) == ("cancelled", None, 1)
+    assert not external.see_to(execution, 1), "nobody is woken for it"
+    assert len(delivered) == 1
+
+
+def test_a_message_that_was_delivered_is_not_delivered_again_to_be_seen(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def speaks(_data: Any) -> Any:
+        await workflow.get_external_workflow_handle("relay").signal("see", 1)
+        return "heard"
+
+    def dies(point: str) -> bool:
+        return not carrier.deaths and point == "before take_over" and carrier.points["after append"] > appended
+
+    target = relay(carrier)
+    appended = carrier.points["after append"]
+    execution = begun(carrier.under(Faults(kill=dies)), speaks)
+    assert carrier.deaths
+    assert row(execution).steps.get(seq=1).status == "completed"
+    monkeypatch.setattr(deliveries, "signal", lambda *args: pytest.fail("it has been delivered"))
+    assert external.see_to(execution, 1), "its outcome has not been seen"
+    target.signal("close")
+    carrier.finish(execution)
+    assert result(execution) == "heard"
 
 
 def test_a_child_that_begins_anew_with_its_parent_hears_again_what_it_was_told(carrier: Carrier) -> None:
