@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, ClassVar, cast
 
 import django_filters
 from django import forms
 from django.db import connection
-from django.db.models import QuerySet, TextField
+from django.db.models import BigIntegerField, QuerySet, TextField
 from django.db.models.functions import Cast
 from django_filters.fields import IsoDateTimeField
 from django_filters.rest_framework import DjangoFilterBackend
@@ -21,6 +21,7 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
+from automation.api import queries
 from automation.models import (
     Booking,
     BookingStatus,
@@ -35,7 +36,6 @@ from automation.models import (
     WorkflowAction,
     WorkflowExecution,
 )
-from automation.rules.problems import nearest
 
 
 class StableOrderingFilter(OrderingFilter):
@@ -66,7 +66,7 @@ class Filters(DjangoFilterBackend):
         """The list's filters, with what the query string says. Raises ValidationError."""
         filterset = super().get_filterset(request, queryset, view)
         fields = {} if filterset is None else filterset.form.fields
-        problems = dict(_unknown(request, [*fields, *_shared(view)]))
+        problems = queries.unknown(request, [*fields, *_shared(view)])
         for name, field in fields.items():
             if isinstance(field, forms.NullBooleanField):
                 problems |= _unclear(name, request.query_params.get(name, ""))
@@ -91,14 +91,6 @@ def _shared(view: APIView) -> list[str]:
     return names
 
 
-def _unknown(request: Request, known: list[str]) -> Iterator[tuple[str, list[str]]]:
-    for name in request.query_params:
-        if name not in known:
-            meant = nearest(name, known)
-            hint = f" Did you mean {meant!r}?" if meant else ""
-            yield name[:100], [f"This list has no such parameter.{hint} It has {', '.join(sorted(known))}."]
-
-
 def _unclear(name: str, value: str) -> dict[str, list[str]]:
     if value.lower() in ("", "true", "false", "1", "0"):
         return {}
@@ -106,10 +98,13 @@ def _unclear(name: str, value: str) -> dict[str, list[str]]:
 
 
 @extend_schema_field(int)
-class WholeNumberFilter(django_filters.NumberFilter):
-    """A whole number, such as the id of a user."""
+class RowNumberFilter(django_filters.NumberFilter):
+    """The id of a row that has a number for one, such as a user's."""
 
     field_class = forms.IntegerField
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, min_value=1, max_value=BigIntegerField.MAX_BIGINT, **kwargs)
 
 
 class _MomentField(IsoDateTimeField):

@@ -102,7 +102,10 @@ def describe(exc: Exception) -> Problem:
 def _with_place(exc: WeirError) -> str:
     """The error's message, which names the first of the fields at fault if it did not by itself."""
     told = any(problem in exc.message for found in exc.fields.values() for problem in found)
-    return exc.message if told or not exc.fields else f"{exc.message} {summary(exc.fields)}"
+    if told or not exc.fields:
+        return exc.message
+    end = "" if exc.message.endswith((".", ":", "?", "!")) else "."
+    return f"{exc.message}{end} {summary(exc.fields)}"
 
 
 def _of_drf(exc: drf_errors.APIException) -> Problem:

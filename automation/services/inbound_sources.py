@@ -21,6 +21,10 @@ OVERLAP = dt.timedelta(days=1)
 MIN_SECRET, MAX_SECRET = 8, 500
 MAX_MAPPING = 500
 EDITABLE = ("name", "event_types", "default_event_type", "is_active")
+_ELSEWHERE = {
+    "kind": "It stays what it was made as: make another source.",
+    "secret": "POST it to rotate/, so that the former one holds for a while.",
+}
 
 
 def create(
@@ -136,7 +140,11 @@ def _record(
 
 
 def _assign(source: InboundSource, fields: Mapping[str, Any]) -> None:
-    problems: dict[str, list[str]] = {name: ["Cannot be set."] for name in fields if name not in EDITABLE}
+    problems: dict[str, list[str]] = {
+        name: [_ELSEWHERE.get(name, f"Cannot be set; what can is {', '.join(EDITABLE)}.")]
+        for name in fields
+        if name not in EDITABLE
+    }
     for name in set(fields) & set(EDITABLE):
         setattr(source, name, fields[name])
     if "event_types" in fields:  # one that was deleted since it was named need not be mended before all else

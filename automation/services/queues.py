@@ -41,7 +41,8 @@ def domain(name: str, known: Iterable[str] = ()) -> str:
             return found
     near = difflib.get_close_matches(wanted, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(names)}"
-    raise InvalidInput(f"there is no domain named {name!r}; {hint}")
+    problem = f"there is no domain named {name!r}; {hint}"
+    raise InvalidInput(problem, {"domain": [problem]})
 
 
 def of_domain(name: str) -> str:

@@ -553,6 +553,13 @@ def test_a_source_whose_event_type_has_been_deleted_can_be_switched_off(api: API
     assert refused.json()["error"]["fields"].keys() == {"event_types.57"}
 
 
+def test_what_cannot_be_changed_says_what_to_do_instead(api: APIClient, cal: Sender) -> None:
+    path = f"/api/v1/inbound-sources/{cal.source.pk}/"
+    fields = api.patch(path, {"kind": "calendly", "secret": "another secret"}).json()["error"]["fields"]
+    assert "make another source" in fields["kind"][0]
+    assert "POST it to rotate/" in fields["secret"][0]
+
+
 def test_strangers_see_neither_sources_nor_events(
     cal: Sender, stranger: APIClient, api: APIClient, operator: APIClient, event_type: EventType
 ) -> None:

@@ -112,6 +112,15 @@ def test_preferences_are_noted_changed_and_forgotten(api: APIClient, stranger: A
     assert api.delete(path).status_code == 204
 
 
+def test_preferences_stay_whose_they_are(api: APIClient) -> None:
+    made = api.post("/api/v1/notification-preferences/", {"recipient": "ina@example.com"}).json()
+    path = f"/api/v1/notification-preferences/{made['id']}/"
+    error = problem_of(api.patch(path, {"recipient": "eve@example.com", "daily_limit": 1}), 400, "invalid")
+    assert "make others for eve@example.com" in error["fields"]["recipient"][0]
+    assert api.get(path).json()["daily_limit"] is None
+    assert api.patch(path, {"recipient": "Ina@example.com", "daily_limit": 1}).json()["daily_limit"] == 1
+
+
 def test_a_phone_number_is_kept_as_messages_name_it(api: APIClient) -> None:
     assert api.post(PREFERENCES, {"recipient": "+34 600 123 456"}).json()["recipient"] == "+34600123456"
 

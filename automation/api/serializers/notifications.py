@@ -15,7 +15,7 @@ from automation.models import (
     NotificationStatus,
     Suppression,
 )
-from automation.services import notifications
+from automation.services import notifications, preferences
 
 
 class NotificationSerializer(serializers.ModelSerializer[NotificationLog]):
@@ -120,7 +120,10 @@ class PreferenceSerializer(serializers.ModelSerializer[NotificationPreference]):
         if begin is not None and begin == end:
             raise serializers.ValidationError({"quiet_until": "Quiet hours that end when they begin are none."})
         if self.instance is not None:
-            attrs.pop("recipient", None)
+            named = attrs.pop("recipient", self.instance.recipient)
+            if preferences.address(named) != self.instance.recipient:
+                problem = f"These preferences are {self.instance.recipient}'s and stay so; make others for {named}."
+                raise serializers.ValidationError({"recipient": problem})
         return attrs
 
     def to_representation(self, instance: NotificationPreference) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from rest_framework import mixins, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from automation.api.filters import MomentFilter, WholeNumberFilter
+from automation.api.filters import MomentFilter, RowNumberFilter
 from automation.api.views.base import OwnedView
 from automation.models import AuditAction, AuditLog
 
@@ -33,7 +33,7 @@ class AuditSerializer(serializers.ModelSerializer[AuditLog]):
 
 
 class AuditFilter(django_filters.FilterSet):
-    actor = WholeNumberFilter("actor_id", label="The id of who changed it.")
+    actor = RowNumberFilter("actor_id", label="The id of who changed it.")
     action = django_filters.MultipleChoiceFilter(choices=AuditAction.choices)
     at_after = MomentFilter("at", lookup_expr="gte", label="Changed at or after.")
     at_before = MomentFilter("at", lookup_expr="lt", label="Changed before.")

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from automation.actions.launches import PERMISSION, may_start_all
+from automation.api import queries
 from automation.api.serializers.definitions import DefinitionSerializer, DefinitionsSerializer, StartSerializer
 from automation.api.serializers.executions import ExecutionDetailSerializer
 from automation.api.views.base import caller
@@ -73,6 +74,7 @@ class DefinitionsView(DefinitionView):
         responses=DefinitionsSerializer,
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        queries.only(request, ["domain"])
         domain = request.query_params.get("domain", "")
         entries = [entry for entry in catalogue.entries(domain) if entry.kind == "workflow"]
         return Response({"count": len(entries), "definitions": [described(entry) for entry in entries]})

@@ -9,7 +9,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from automation.api import etags
+from automation.api import etags, queries
 from automation.api.serializers.insight import (
     BacktestRequestSerializer,
     BacktestSerializer,
@@ -39,9 +39,8 @@ class ExecutionSummaryView(OneWorkflowView):
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Counts, times, actions, errors by their cause, the last 30 runs, and what lies ahead."""
-        query = DaysSerializer(data=request.query_params)
-        query.is_valid(raise_exception=True)
-        return Response(summaries.execution_summary(self.get_object(), query.validated_data["days"]))
+        wanted = queries.read(request, DaysSerializer)
+        return Response(summaries.execution_summary(self.get_object(), wanted["days"]))
 
 
 @extend_schema(tags=["workflows"])

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from automation.actions import suppressions
+from automation.api import queries
 from automation.api.filters import MomentFilter
 from automation.api.serializers.notifications import (
     MessageTotalsQuerySerializer,
@@ -94,9 +95,8 @@ class NotificationViewSet(
     def totals(self, request: Request) -> Response:
         """The messages that were made on each of the last days; those that are deleted by now (NOTIFICATION_KEEP_DAYS)
         count as well."""
-        given = MessageTotalsQuerySerializer(data=request.query_params)
-        given.is_valid(raise_exception=True)
-        found = notifications.totals(caller(request), given.validated_data["days"])
+        wanted = queries.read(request, MessageTotalsQuerySerializer)
+        found = notifications.totals(caller(request), wanted["days"])
         return Response(MessageTotalsSerializer(found).data)
 
     def get_serializer_class(self) -> Any:

@@ -10,6 +10,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from automation.api import queries
 from automation.api.views.base import caller
 from automation.api.views.workflows import workflow_of
 from automation.models import Workflow
@@ -75,11 +76,10 @@ class PerformanceView(GenericAPIView[Workflow]):
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Overall, day by day, and the workflows that do best, worst and slowest. Counted once a minute."""
-        given = QuerySerializer(data=request.query_params)
-        given.is_valid(raise_exception=True)
-        id_ = given.validated_data.get("workflow")
+        wanted = queries.read(request, QuerySerializer)
+        id_ = wanted.get("workflow")
         workflow = workflow_of(self, id_) if id_ else None  # type: ignore[arg-type]
-        found = trends.performance(caller(request), given.validated_data["days"], workflow=workflow)
+        found = trends.performance(caller(request), wanted["days"], workflow=workflow)
         return Response(PerformanceSerializer(_shown(found)).data)
 
 

@@ -17,12 +17,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from automation.api import queries
 from automation.api.parsers import StrictJSONParser, refuse_unstorable
 from automation.api.problems import TooLarge
 from automation.api.serializers.fields import ChoiceField
 from automation.api.views.base import OwnedView, caller
 from automation.errors import InvalidInput
 from automation.models import Workflow
+from automation.rules.problems import none_of
 from automation.services import bulk, documents, portability
 from automation.services.documents import Document
 
@@ -171,9 +173,7 @@ class ImportView(APIView):
     )
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """All of it or nothing."""
-        options = ImportOptionsSerializer(data=request.query_params)
-        options.is_valid(raise_exception=True)
-        wanted = options.validated_data
+        wanted = queries.read(request, ImportOptionsSerializer)
         imported = portability.import_documents(
             caller(request),
             _documents(request.data),
@@ -233,11 +233,10 @@ def _documents(data: Any) -> list[Document]:
 
 
 def _file(request: Request, found: list[Document], name: str) -> HttpResponse:
+    queries.only(request, ["format"])
     wanted = request.query_params.get("format", "yaml")
     if wanted not in FORMATS:
-        raise InvalidInput(
-            f"There is no format {wanted[:50]!r}.", {"format": [f"Expected one of {', '.join(FORMATS)}."]}
-        )
+        raise InvalidInput(f"There is no format {wanted[:50]!r}.", {"format": [none_of(wanted, FORMATS)]})
     media_type, write = FORMATS[wanted]
     response = HttpResponse(write(found), content_type=f"{media_type}; charset=utf-8")
     response["Content-Disposition"] = (

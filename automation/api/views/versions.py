@@ -15,7 +15,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from automation.api import etags
+from automation.api import etags, queries
 from automation.api.filters import MomentFilter
 from automation.api.serializers.versions import (
     DraftContentSerializer,
@@ -211,6 +211,7 @@ class VersionView(_VersionsOfOne):
         ],
     )
     def get(self, request: Request, *args: Any, number: int, **kwargs: Any) -> Response:
+        queries.only(request, ["against"])
         workflow = workflow_of(self, self.kwargs["pk"])
         version = publishing.version_of(workflow, number)
         context = {
