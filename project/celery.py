@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -12,11 +13,18 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
 
 class App(Celery):  # type: ignore[misc]
-    """Celery, which for a task that is known by name only asks the settings, too, whether its result is wanted."""
+    """Celery, which for a task that is known by name only asks the settings, too, whether its result is wanted and how
+    urgent it is, and which delays no message on RabbitMQ by less than was asked for."""
 
     def send_task(self, *args: Any, **options: Any) -> Any:
         # Left alone, each such message subscribes to its result first, and waits 19 s for a Redis that is away.
         options.setdefault("ignore_result", self.conf.task_ignore_result)
+        if options.get("priority") is None:
+            options["priority"] = self.conf.task_default_priority
+        if self.conf.task_default_queue_type == "quorum" and options.get("countdown"):
+            # RabbitMQ delays by whole seconds. Celery cuts the rest off, and refuses what is less than one; a message
+            # that comes before its time does nothing.
+            options["countdown"] = math.ceil(options["countdown"])
         return super().send_task(*args, **options)
 
 
@@ -28,6 +36,11 @@ BACKGROUND_TASKS = (
     "start_scheduled_workflow",
 )
 """What beat sends into the background queue of its own namespace; its rows are those of all namespaces."""
+
+ORDINARY = 3
+"""The priority of ordinary messages on Redis, which serves 0 first."""
+_AT_ONCE = {"max_retries": 1, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.2}
+"""One more attempt to connect, and no more."""
 
 TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "project.transport:Transport"))
 app = App("weir")
@@ -61,6 +74,7 @@ def _configure() -> dict[str, Any]:
         "redis_socket_connect_timeout": 3,
         "result_expires": 3600,
         "task_ignore_result": True,
+        "task_default_priority": ORDINARY,
         "task_serializer": "json",
         "accept_content": ["json"],
         "enable_utc": True,
@@ -104,12 +118,10 @@ def _redis(visibility_timeout: int, prefix: str) -> dict[str, Any]:
     return {
         "visibility_timeout": visibility_timeout,
         "global_keyprefix": prefix,
-        # A publish to a broker that is away fails at once, after one more attempt, and to one that hangs in 6 s;
-        # without these, after 4 s, and never.
-        "max_retries": 1,
-        "interval_start": 0,
-        "interval_step": 0.2,
-        "interval_max": 0.2,
+        "priority_steps": list(range(ORDINARY + 1)),
+        # A publish to a broker that is away fails at once, and to one that hangs in 6 s; without these, after 4 s, and
+        # never.
+        **_AT_ONCE,
         "socket_timeout": 3,
         "socket_connect_timeout": 3,
         "socket_keepalive": True,
@@ -129,11 +141,16 @@ def _rabbitmq(queues: list[str]) -> dict[str, Any]:
         return _queue(name, exchange=exchange, queue_arguments={"x-queue-type": "quorum"})
 
     return {
-        "broker_transport_options": {"confirm_publish": True, "connect_timeout": 3, "write_timeout": 3},
+        "broker_transport_options": {"confirm_publish": True, "connect_timeout": 3, "write_timeout": 3, **_AT_ONCE},
+        "task_default_priority": None,  # there, what has none is ordinary
         "task_default_queue_type": "quorum",
         "task_default_exchange_type": "topic",
+        "task_create_missing_queue_type": "quorum",  # the domains'
+        "task_create_missing_queue_exchange_type": "topic",
         "task_queues": [quorum(name) for name in dict.fromkeys(queues)],
         "worker_detect_quorum_queues": True,
+        # What waits in a worker behind an activity of half an hour has the channel closed (`consumer_timeout`).
+        "broker_channel_error_retry": True,
     }
 
 

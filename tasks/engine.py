@@ -5,6 +5,7 @@ Besides those below, every activity has a task under its own name: a link, which
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
 
@@ -18,6 +19,9 @@ from project.celery import app
 
 VISIT_LIMIT = DEFAULT_START_TO_CLOSE + canvas.TIME_LIMIT_MARGIN
 """Seconds after which Celery ends a visit's process; a step that could take longer gets a message of its own."""
+
+_DELAY = re.compile(r"^(?:[01]\.){28}")
+"""What the queue's name follows in the routing key of a message that RabbitMQ has delayed: for how many seconds."""
 
 
 @shared_task(name=canvas.VISIT, bind=True, time_limit=VISIT_LIMIT)
@@ -61,7 +65,7 @@ def _visit(task: Task, limit: float, budget: float | None = None) -> Visit:
 
 def _queue(task: Task) -> str:
     delivery: dict[str, Any] = task.request.delivery_info or {}
-    return str(delivery.get("routing_key") or settings.WORKFLOW_TASK_QUEUE)
+    return _DELAY.sub("", delivery.get("routing_key") or settings.WORKFLOW_TASK_QUEUE)
 
 
 def register_activities() -> None:

@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import amqp.exceptions  # type: ignore[import-untyped]
 import kombu.exceptions
 import redis.exceptions
 from celery import chain, chord, current_app
@@ -212,12 +213,19 @@ def _signature(
     if countdown:
         options["countdown"] = countdown
     if priority:
-        options["priority"] = priority
+        options["priority"] = _on_the_broker(priority)
     if expires is not None:
         options["expires"] = expires
     if time_limit is not None:
         options["time_limit"] = time_limit
     return current_app.signature(name, args=list(args), immutable=True, options=options)
+
+
+def _on_the_broker(urgency: int) -> int:
+    """A priority of ours (more is more urgent) as the broker counts. Redis serves 0 first, so that ordinary messages
+    have a number there (`task_default_priority`); to RabbitMQ all above 4 are urgent."""
+    ordinary: int | None = current_app.conf.task_default_priority
+    return min(9, 4 + urgency) if ordinary is None else max(0, ordinary - urgency)
 
 
 def _publish(signature: Any) -> bool:
@@ -226,8 +234,15 @@ def _publish(signature: Any) -> bool:
         return False
     try:
         signature.apply_async()
-    except (kombu.exceptions.KombuError, redis.exceptions.RedisError, OSError, RuntimeError) as error:
-        # (RuntimeError is what Celery makes of a result backend that is away, which a chord needs.)
+    except (
+        kombu.exceptions.KombuError,
+        redis.exceptions.RedisError,
+        amqp.exceptions.AMQPError,
+        OSError,
+        RuntimeError,
+    ) as error:
+        # (RuntimeError is what Celery makes of a result backend that is away, which a chord needs; AMQPError is what
+        # RabbitMQ refuses: a password, a queue of another kind, a delay before a worker has set delays up.)
         # Nothing is lost: the row that this message speaks of is due, and a sweep publishes it again.
         _quiet_until = time.monotonic() + QUIET_SECONDS
         logger.warning("the broker did not take %s: %s; a sweep will send it", signature.get("task"), error)

@@ -102,7 +102,8 @@ class WorkflowIDConflictPolicy(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Priority:
-    """`priority_key`: 1 (most urgent) to 5; None is 3. Maps to Celery's message priority."""
+    """`priority_key`: 1 (most urgent) to 5; None is 3, and what is less urgent counts as 3. Maps to Celery's
+    message priority."""
 
     priority_key: int | None = None
     fairness_key: str | None = None

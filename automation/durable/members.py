@@ -44,9 +44,9 @@ def signature_of(
 
 
 def number_of(priority: int | Priority) -> int:
-    """A priority as Celery's messages carry it: 0 is ordinary, more is more urgent."""
+    """A priority as rows have it: 0 is ordinary, more is more urgent."""
     if isinstance(priority, Priority):
-        return 0 if priority.priority_key is None else max(0, 4 - priority.priority_key)
+        return 0 if priority.priority_key is None else max(0, 3 - priority.priority_key)
     return priority
 
 

@@ -8,8 +8,9 @@ import socket
 import time
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+import amqp  # type: ignore[import-untyped]
 import redis
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
@@ -117,14 +118,32 @@ def broker() -> Answer:
             )
             with client:
                 client.ping()
+        elif "amqp" in url.partition(":")[0]:
+            _shake_hands(url)
         else:
             parts = urlsplit(url)
-            address = (parts.hostname or "localhost", parts.port or 5672)
-            socket.create_connection(address, timeout=BROKER_TIMEOUT).close()
-    except (redis.RedisError, OSError) as error:
+            socket.create_connection((parts.hostname or "localhost", parts.port or 26379), BROKER_TIMEOUT).close()
+    except (redis.RedisError, amqp.AMQPError, OSError) as error:
         logger.debug("health: the broker does not answer: %s", error)
         return Answer(False, error="the broker does not answer; rows are kept, and messages follow later")
     return Answer(True, _milliseconds(started))
+
+
+def _shake_hands(url: str) -> None:
+    """Enter RabbitMQ as a worker does: by its user, and on its virtual host."""
+    parts = urlsplit(url)
+    encrypted = parts.scheme == "amqps"
+    with amqp.Connection(
+        f"{parts.hostname or 'localhost'}:{parts.port or (5671 if encrypted else 5672)}",
+        unquote(parts.username or "guest"),
+        unquote(parts.password or "guest"),
+        virtual_host=unquote(parts.path[1:]) or "/",
+        ssl=encrypted,
+        connect_timeout=BROKER_TIMEOUT,
+        read_timeout=BROKER_TIMEOUT,
+        write_timeout=BROKER_TIMEOUT,
+    ):
+        pass
 
 
 def _beat() -> Beat:
