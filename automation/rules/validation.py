@@ -100,8 +100,8 @@ class _Validator:
             meant = nearest(operator_name, OPERATORS) if isinstance(operator_name, str) else ""
             message = f"There is no operator {preview(operator_name)}"
             if not meant:
-                fitting = [one.name for one in OPERATORS.values() if field is None or one.fits(field.type)]
-                message += f"; use one of {', '.join(fitting)}"
+                usable = [one.name for one in OPERATORS.values() if field is None or one.fits(field.type)]
+                message += f"; use one of {', '.join(usable)}"
             yield Problem(f"{path}.operator", _ask(message, meant), meant)
             return
         if field is not None and not operator.fits(field.type):

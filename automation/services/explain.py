@@ -233,15 +233,18 @@ def _stops(
     workflow: Workflow, content: Mapping[str, Any], booking: Booking, events: Sequence[BookingEvent], now: dt.datetime
 ) -> Iterator[Reason]:
     """Everything that keeps the workflow from this booking, or has kept it."""
-    yield from _switched_off(workflow)
+    reasons = _switched_off(workflow)
     if content["event_types"] and str(booking.event_type_id) not in content["event_types"]:
-        yield Reason("event_type", f"It is not for {booking.event_type.name!r}.")
+        reasons.append(Reason("event_type", f"It is not for {booking.event_type.name!r}."))
     if problem := _problem(content):
-        yield Reason("cannot_run", f"It cannot run: {problem}")
+        reasons.append(Reason("cannot_run", f"It cannot run: {problem}"))
+    yield from reasons
     if workflow.trigger in MEETING_TRIGGERS:
         yield from _around_meeting(workflow, content, booking, events, now)
-    else:
-        yield from _by_event(workflow, [event for event in events if event.trigger == workflow.trigger])
+        return
+    for reason in _by_event(workflow, [event for event in events if event.trigger == workflow.trigger]):
+        if not (reasons and reason.code == _UNKNOWN):  # a guess, where there is nothing better to say
+            yield reason
 
 
 def _switched_off(workflow: Workflow) -> list[Reason]:
@@ -267,6 +270,9 @@ def _around_meeting(
         yield Reason("plan_due", f"It is not planned yet; it will be, for {_when(timing.planned_for)}.")
 
 
+_UNKNOWN = "cleaned_up"
+
+
 def _by_event(workflow: Workflow, events: Sequence[BookingEvent]) -> Iterator[Reason]:
     if not events:
         yield Reason("not_happened", _NOT_HAPPENED[workflow.trigger])
@@ -288,7 +294,7 @@ def _by_event(workflow: Workflow, events: Sequence[BookingEvent]) -> Iterator[Re
             "not for this.",
         )
     else:
-        yield Reason("cleaned_up", "Its execution has been deleted, or the event was processed without it.")
+        yield Reason(_UNKNOWN, "Its execution has been deleted, or the event was processed without it.")
 
 
 def _event(event: BookingEvent) -> dict[str, Any]:

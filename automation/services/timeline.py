@@ -7,6 +7,7 @@ actions that wait for their time (a delay, quiet hours, another attempt), and th
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -85,16 +86,16 @@ def timeline(booking: Booking) -> list[Entry]:
     )
     messages = NotificationLog.objects.filter(execution__in=[row.pk for row in executions]).order_by("-id")
     begun = [row for row in executions if row.status == ExecutionStatus.RUNNING]
-    steps = _steps_of(begun)
+    steps = _steps_of(executions)
     now = clock.now()
     context = context_of(booking, now)
     by_id = {row.pk: row for row in executions}
     entries = [
         *(_change(row) for row in BookingAuditLog.objects.filter(booking=booking).order_by("-id")[:MAX_ENTRIES]),
-        *(_message(row, by_id) for row in messages[:MAX_ENTRIES]),
+        *(_message(row, by_id, steps) for row in messages[:MAX_ENTRIES]),
         *(_not_sent(row) for row in executions if row.status == ExecutionStatus.CANCELLED and row.started_at is None),
         *(entry for row in executions if is_planned(row) for entry in _planned(row, context)),
-        *(entry for row in begun for entry in _left(row, steps[row.pk], context, now)),
+        *(entry for row in begun for entry in _left(row, steps.get(row.pk, {}), context, now)),
     ]
     return sorted(entries, key=lambda entry: entry.at)
 
@@ -122,12 +123,22 @@ def _change(row: BookingAuditLog) -> Entry:
     )
 
 
-def _message(row: NotificationLog, executions: Mapping[UUID, WorkflowExecution]) -> Entry:
+def _message(
+    row: NotificationLog,
+    executions: Mapping[UUID, WorkflowExecution],
+    steps: Mapping[UUID, Mapping[str, ExecutionStep]],
+) -> Entry:
     execution = executions[row.execution_id] if row.execution_id is not None else None
+    mine = steps.get(execution.pk, {}) if execution is not None else {}
+    action_id = next((id_ for id_, step in mine.items() if step.seq == row.step_seq), "")
+    action = _actions_of(execution).get(action_id, {}) if execution is not None else {}
     return Entry(
         "message",
         row.sent_at or row.created_at,
         status=row.status,
+        action_id=action_id,
+        action=str(action.get("name", "")),
+        action_type=str(action.get("action_type", "")),
         channel=row.channel,
         recipients=[row.recipient],
         subject=row.subject,
@@ -208,8 +219,7 @@ _AT_ONCE = "It is about to run."
 
 def _stages(row: WorkflowExecution) -> list[list[tuple[plan.PlannedAction, Mapping[str, Any]]]]:
     """The actions of the execution's version, in the order in which they run, each with what the snapshot has of it."""
-    snapshot: Mapping[str, Any] = row.version.snapshot if row.version is not None else {}
-    actions = {str(action["id"]): action for action in snapshot.get("actions", ())}
+    actions = _actions_of(row)
     try:
         stages = plan.stages(actions.values())
     except WeirError:
@@ -217,10 +227,17 @@ def _stages(row: WorkflowExecution) -> list[list[tuple[plan.PlannedAction, Mappi
     return [[(action, actions[action.id]) for action in stage.actions] for stage in stages]
 
 
+def _actions_of(row: WorkflowExecution) -> dict[str, Mapping[str, Any]]:
+    """By their ids: the actions of the execution's version."""
+    snapshot: Mapping[str, Any] = row.version.snapshot if row.version is not None else {}
+    return {str(action["id"]): action for action in snapshot.get("actions", ())}
+
+
 def _steps_of(executions: Sequence[WorkflowExecution]) -> dict[UUID, dict[str, ExecutionStep]]:
     """By execution and action: the steps that run the actions, in one query."""
-    found: dict[UUID, dict[str, ExecutionStep]] = {row.pk: {} for row in executions}
-    rows = ExecutionStep.objects.filter(execution__in=found, kind__in=outcomes.ACTION_KINDS)
+    found: dict[UUID, dict[str, ExecutionStep]] = defaultdict(dict)
+    begun = [row.pk for row in executions if row.started_at is not None]
+    rows = ExecutionStep.objects.filter(execution__in=begun, kind__in=outcomes.ACTION_KINDS)
     for step in rows.defer("output", "failure"):
         found[step.execution_id][outcomes.action_id_of(step)] = step
     return found

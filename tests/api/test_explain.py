@@ -111,6 +111,8 @@ def test_it_tells_what_came_too_late(api: APIClient, owner: User, event_type: Ev
     assert codes(api, booking) == ["edited_later"]
     Workflow.objects.filter(pk=workflow.pk).update(updated_at=clock.now() - dt.timedelta(days=1))
     assert codes(api, booking) == ["cleaned_up"]
+    Workflow.objects.filter(pk=workflow.pk).update(is_active=False)
+    assert codes(api, booking) == ["switched_off"], "a guess is for where nothing else explains it"
 
 
 def test_it_tells_causes_that_go_in_a_circle(api: APIClient, owner: User, event_type: EventType) -> None:

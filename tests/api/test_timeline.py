@@ -309,6 +309,9 @@ def begun(api: APIClient, env: WorkflowEnvironment, owner: User, event_type: Eve
 
 def test_one_action_that_waits_is_sent_now(begun: Begun) -> None:
     assert begun.subjects() == ["First"]
+    (message,) = entries(begun.api, begun.booking, "message")
+    assert (message["action"], message["action_type"]) == ("First", "send_email")
+    assert message["action_id"]
     assert set(begun.waiting()) == {"Second", "Third"}
     assert begun.ask("send-now", "Third").status_code == 200
     begun.env.settle()
