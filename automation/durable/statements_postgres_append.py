@@ -10,8 +10,14 @@ import functools
 import uuid
 from collections.abc import Sequence
 
+from django.db import transaction
+
 from automation.durable.postgres import Hot, Value
 from automation.durable.records import Decision
+
+SEEN_TOGETHER = 250
+"""So many outcomes are noted as seen by one statement, which compares each with all of them. Where there are more
+(messages by the thousand), others follow in its transaction."""
 
 _LOCKED = """
 locked AS (
@@ -55,6 +61,15 @@ seen AS (
     FROM held h JOIN unnest(${a}::uuid[], ${b}::int[], ${c}::int[]) AS v (id, seq, resolved_seq) ON v.id = h.id
     WHERE s.execution_id = v.id AND s.seq = v.seq AND s.seq = ANY(${b}::int[])
 )"""
+_SEE = Hot(
+    "see",
+    """
+UPDATE automation_executionstep s SET resolved_seq = v.resolved_seq, due = NULL
+FROM unnest($2::int[], $3::int[]) AS v (seq, resolved_seq)
+WHERE s.execution_id = $1 AND s.seq = v.seq AND s.seq = ANY($2::int[])
+RETURNING 1
+""",
+)
 _CANCELLED = """
 cancelled AS (
     UPDATE automation_executionstep s
@@ -98,7 +113,7 @@ ended AS (
 
 
 @functools.cache
-def _append(settles: bool, seen: bool, cancels: bool, adds: bool, ended: bool) -> Hot:
+def _statement(settles: bool, seen: bool, cancels: bool, adds: bool, ended: bool) -> Hot:
     """The statement with the parts that are needed; parameters are numbered in the order of the parts."""
     number = 22 if settles else 14
 
@@ -126,9 +141,26 @@ def _append(settles: bool, seen: bool, cancels: bool, adds: bool, ended: bool) -
 
 
 def append(decisions: Sequence[Decision], worker: str, now: dt.datetime) -> set[uuid.UUID]:
+    if sum(len(decision.seen) for decision in decisions) <= SEEN_TOGETHER:
+        return _append(decisions, [decision.seen for decision in decisions], worker, now)
+    share = max(1, SEEN_TOGETHER // len(decisions))
+    with transaction.atomic():
+        held = _append(decisions, [decision.seen[:share] for decision in decisions], worker, now)
+        for decision in decisions:
+            left = decision.seen[share:] if decision.execution_id in held else []
+            for at in range(0, len(left), SEEN_TOGETHER):
+                seqs, orders = zip(*left[at : at + SEEN_TOGETHER], strict=True)
+                _SEE.run(decision.execution_id, seqs, orders)
+    return held
+
+
+def _append(
+    decisions: Sequence[Decision], told: Sequence[Sequence[tuple[int, int]]], worker: str, now: dt.datetime
+) -> set[uuid.UUID]:
+    """In one statement; `told` is what each decision has seen."""
     endings = [decision.ending for decision in decisions]
     settled = [(d.execution_id, d.settled, d.settled_order) for d in decisions if d.settled is not None]
-    seen = [(d.execution_id, seq, order) for d in decisions for seq, order in d.seen]
+    seen = [(d.execution_id, seq, order) for d, own in zip(decisions, told, strict=True) for seq, order in own]
     # 0 marks what the code itself took back, and replay takes back again. What an end cuts off can be retried with it.
     cancelled: list[tuple[uuid.UUID, int | None, int | None]] = [
         (d.execution_id, seq, 0 if d.ending is None else None) for d in decisions for seq in d.cancelled
@@ -202,7 +234,7 @@ def append(decisions: Sequence[Decision], worker: str, now: dt.datetime) -> set[
             [step.started_at for _, step in ended],
             [step.completed_at for _, step in ended],
         ]
-    statement = _append(bool(settled), bool(seen), bool(cancelled), bool(new), bool(ended))
+    statement = _statement(bool(settled), bool(seen), bool(cancelled), bool(new), bool(ended))
     held = {uuid.UUID(id_): unread_none == "t" for id_, unread_none in statement.rows(*parameters)}
     for decision in decisions:
         decision.unread = not held.get(decision.execution_id, True)

@@ -107,6 +107,30 @@ def test_a_kept_run_is_told_of_what_is_new_and_of_how_its_open_steps_have_come_o
     assert told(above=3, opened=[], below=-1) == [(True, -2)], "messages after the last one that it has read"
 
 
+def test_thousands_of_outcomes_are_seen_at_once_or_not_at_all(sql: statements.Statements, execution: uuid.UUID) -> None:
+    count = 700
+    now = clock.now()
+    ExecutionStep.objects.bulk_create(
+        ExecutionStep(execution_id=execution, seq=-n, kind="signal", status="completed", created_at=now, due=now)
+        for n in range(1, count + 1)
+    )
+    other = starts.start_many([starts.NewExecution("flows_script", (["sleep", 1],))])[0]
+    sql.take_over([(other, 0)], ME, now, later())
+    assert sql.append([decision(other, 1, new=[new(1)])], ME, now) == {other}
+    messages = ExecutionStep.objects.filter(execution=execution, seq__lt=0)
+
+    def see(epoch: int) -> set[uuid.UUID]:
+        seen = [(-n, n) for n in range(1, count + 1)]
+        decisions = [decision(execution, epoch, seen=seen), decision(other, 1, seen=[(1, 1)])]
+        return sql.append(decisions, ME, now)
+
+    assert see(0) == {other}
+    assert not messages.exclude(resolved_seq=None).exists(), "nothing, in an older epoch"
+    assert see(1) == {execution, other}
+    assert list(messages.order_by("-seq").values_list("resolved_seq", "due")) == [(n + 1, None) for n in range(count)]
+    assert step(other, 1).resolved_seq == 1
+
+
 # -- taking over -------------------------------------------------------------------------------------------------------
 
 
