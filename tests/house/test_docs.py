@@ -6,6 +6,7 @@ import os
 import re
 import runpy
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,14 @@ def test_the_paths_it_names_are_there(name: str) -> None:
     for place in PLACES.findall((ROOT / name).read_text("utf-8")):
         if place != "tests/domains/test_warehouse.py" and not place.startswith("automation/domains/warehouse"):
             assert (ROOT / place).exists(), f"{name} names {place}"
+
+
+def test_each_package_that_the_project_needs_has_its_reason() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.split(r"[\[<>=~! ;]", one)[0].lower() for one in declared}
+    rows = re.findall(r"^\| ([\w, -]+?) \|", (ROOT / "docs" / "dependencies.md").read_text(), re.MULTILINE)
+    told = {name.strip().lower() for row in rows for name in row.split(",")} - {"package", "---"}
+    assert told == names
 
 
 # -- architecture ------------------------------------------------------------------------------------------------------
