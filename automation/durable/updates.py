@@ -33,8 +33,9 @@ class UpdateState:
     refused: bool = False
 
 
-def put(execution: uuid.UUID, name: str, text: str, update_id: str) -> int:
+def put(execution: uuid.UUID, name: str, text: str, update_id: str, *, is_new: bool = False) -> int:
     """Put an update into an execution's inbox; returns its seq. One with an id that is there already is that one.
+    `is_new`: the id was made just now, so that none of the messages there (which may be thousands) can have it.
 
     Raises NotFound, and Conflict when the execution has ended.
     """
@@ -42,7 +43,7 @@ def put(execution: uuid.UUID, name: str, text: str, update_id: str) -> int:
         row = states.lock(execution)
         if row is None:
             raise NotFound(f"there is no execution {execution}")
-        there = find(execution, update_id)
+        there = None if is_new else find(execution, update_id)
         if there is not None and there.name != name:
             raise Conflict(f"the update id {update_id!r} was used for {there.name!r} already; take another one")
         if there is not None and not _is_refused(there):

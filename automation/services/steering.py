@@ -96,9 +96,9 @@ def update(
     """
     row = _row(execution)
     _check(row, UPDATE, name, args)
-    update_id = update_id or str(uuid.uuid4())
+    is_new, update_id = not update_id, update_id or str(uuid.uuid4())
     text = payloads.encode(list(args), f"arguments of update {name!r}")
-    seq = updates.put(execution, name, text, update_id)
+    seq = updates.put(execution, name, text, update_id, is_new=is_new)
     pause, deadline = 0.005, time.monotonic() + min(wait, UPDATE_WAIT_MAX)
     while True:
         state = updates.look(execution, seq, update_id)

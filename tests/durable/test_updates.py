@@ -6,8 +6,11 @@ import uuid
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from automation.durable import control, inbox, payloads, registry, updates, workflow
+from automation.durable.client import SyncClient, WorkflowUpdateStage
 from automation.durable.common import RetryPolicy
 from automation.durable.exceptions import ApplicationError
 from automation.durable.updates import UpdateStage
@@ -326,3 +329,18 @@ def test_a_retried_execution_does_not_answer_twice(carrier: Carrier) -> None:
     assert result(execution) == [4, 7]
     assert updates.look(execution, seq) == answered
     assert [name for name, _, _ in activities.journal] == ["flows_add", "flows_flaky", "flows_flaky"]
+
+
+def test_only_an_id_that_the_caller_gives_is_looked_for(carrier: Carrier) -> None:
+    """Thousands of messages may be in the inbox, and no index finds one of them by its id."""
+    handle = SyncClient().start_workflow("flows_relay", id="relay")
+    carrier.drain()
+
+    def asked(**options: Any) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            handle.start_update("add", args=[1, 2], wait_for_stage=WorkflowUpdateStage.ADMITTED, **options)
+        return sum('"options" IN' in query["sql"] for query in queries)
+
+    assert [asked(), asked(id="mine"), asked(id="mine")] == [0, 1, 1]
+    assert handle.start_update("add", args=[1, 2], id="mine", wait_for_stage=WorkflowUpdateStage.ADMITTED).id == "mine"
+    assert ExecutionStep.objects.filter(kind="update").count() == 2

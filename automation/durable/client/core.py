@@ -176,7 +176,7 @@ class ClientCore(Generic[Handle, Update, Activity]):
         new, _ = new_execution({**vars(operation), "start_signal": None})
         with transaction.atomic():
             started = id_policies.start(new)
-            seq = updates.put(started.id, name, text, update_id)
+            seq = updates.put(started.id, name, text, update_id, is_new=not id)
         operation.run_id = str(started.id)
         hint = result_type or result_hint_of(update)
         return self._update(update_id, operation.id, str(started.id), result_type=hint, seq=seq)

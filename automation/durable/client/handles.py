@@ -234,7 +234,7 @@ class HandleCore(Generic[Update]):
     def _put_update(self, update: Any, args: Sequence[Any], id: str | None, result_type: Any) -> Any:
         name, update_id = name_of(update, UPDATE), id or str(uuid.uuid4())
         text = payloads.encode(list(args), f"arguments of update {name!r}")
-        row, seq = deliveries.reach(self._find, lambda row: updates.put(row.id, name, text, update_id))
+        row, seq = deliveries.reach(self._find, lambda row: updates.put(row.id, name, text, update_id, is_new=not id))
         hint = result_type or hint_of(update, UPDATE, row)
         return self._update_handle(update_id, self._id, str(row.id), result_type=hint, seq=seq)
 
