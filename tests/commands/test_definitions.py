@@ -107,7 +107,7 @@ def test_a_definition_that_cannot_be_read_is_found(
 def copy(tmp_path: Path) -> Path:
     """A copy of the project, for a command that writes into it."""
     for name in ("automation", "beat_schedules", "project", "tasks", "tests"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, tmp_path / name)  # what is compiled, too: its times are kept
     for name in ("manage.py", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     return tmp_path

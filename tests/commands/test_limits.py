@@ -124,6 +124,7 @@ def test_a_killed_process_leaves_its_place(start_worker: StartWorker, tmp_path: 
     node = start_worker(
         *("--task-queue", "workflows", "--pool", "prefork"),
         *("--max-concurrent-activities", "1", "--max-concurrent-workflows", "2"),
+        env={"DURABLE_LEASE": "0.5", "DURABLE_HEARTBEAT_INTERVAL": "0.2"},
     )
     before = set(node.children())
     args = (str(tmp_path), 1, 1.0)

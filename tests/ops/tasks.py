@@ -27,6 +27,14 @@ def nap(seconds: float, name: str) -> None:
     tell("naps", name)
 
 
+@shared_task(name="ops_hold")
+def hold(name: str) -> None:
+    """Run until the test says `tell(f"let go {name}", …)`."""
+    while not told(f"let go {name}"):
+        time.sleep(0.05)
+    tell("naps", name)
+
+
 @shared_task(name="ops_session")
 def session() -> None:
     """Tell which database session this process has."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.db import connections
@@ -14,13 +14,29 @@ from automation.durable import leases
 from automation.models import Lease
 from project.embedded import PostgresServer, RedisServer
 from tests.ops import tasks
-from tests.support.processes import Beat, Worker
+from tests.support.processes import Beat, Farm, Worker
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.real
 
 LEASE_SECONDS = 4.0
 QUICK = {"DURABLE_BEAT_LEASE": str(LEASE_SECONDS)}
+
+
+@pytest.fixture(scope="module")
+def _counter(_farm: Farm) -> Iterator[Worker]:
+    _farm.end_shared()
+    count = len(_farm.nodes)
+    yield _farm.worker(concurrency=1, include=["tests.ops.tasks"], wait=False)
+    _farm.end_since(count)
+
+
+@pytest.fixture
+def counter(_counter: Worker, transactional_db: None) -> Worker:
+    """The worker that counts the ticks of all these tests."""
+    if not _counter.is_running:
+        _counter.start(wait=False)
+    return _counter
 
 
 @pytest.fixture
@@ -69,9 +85,8 @@ def leader(*beats: Beat) -> Beat:
 
 
 def test_of_two_beats_one_ticks_and_the_other_takes_over(
-    worker: Callable[..., Worker], beat: Callable[..., Beat], often: str
+    counter: Worker, beat: Callable[..., Beat], often: str
 ) -> None:
-    worker(include=["tests.ops.tasks"])
     beats = [beat(env=QUICK), beat(env=QUICK)]
     wait_for_ticks(often, 3)
     first = leader(*beats)
@@ -91,10 +106,7 @@ def test_of_two_beats_one_ticks_and_the_other_takes_over(
     wait_for_ticks(often, 2)
 
 
-def test_a_beat_that_ends_gives_the_lease_back(
-    worker: Callable[..., Worker], beat: Callable[..., Beat], often: str
-) -> None:
-    worker(include=["tests.ops.tasks"])
+def test_a_beat_that_ends_gives_the_lease_back(counter: Worker, beat: Callable[..., Beat], often: str) -> None:
     never = {"DURABLE_BEAT_LEASE": "600"}
     first, second = beat(env=never), beat(env=never)
     wait_until(lambda: any("standing by" in one.log_text() for one in (first, second)))
@@ -106,9 +118,8 @@ def test_a_beat_that_ends_gives_the_lease_back(
 
 
 def test_a_beat_that_wakes_up_after_its_lease_ran_out_stands_by(
-    worker: Callable[..., Worker], beat: Callable[..., Beat], often: str
+    counter: Worker, beat: Callable[..., Beat], often: str
 ) -> None:
-    worker(include=["tests.ops.tasks"])
     sleeper = beat(env=QUICK)
     wait_for_ticks(often, 1)
     wait_until_counted(often)
@@ -123,9 +134,8 @@ def test_a_beat_that_wakes_up_after_its_lease_ran_out_stands_by(
 
 
 def test_it_survives_a_restart_of_the_database(
-    worker: Callable[..., Worker], beat: Callable[..., Beat], often: str, postgres: PostgresServer
+    counter: Worker, beat: Callable[..., Beat], often: str, postgres: PostgresServer
 ) -> None:
-    worker(include=["tests.ops.tasks"])
     node = beat()
     wait_for_ticks(often, 2)
     postgres.kill()
@@ -137,9 +147,8 @@ def test_it_survives_a_restart_of_the_database(
 
 
 def test_it_starts_while_the_database_is_away(
-    worker: Callable[..., Worker], beat: Callable[..., Beat], often: str, postgres: PostgresServer
+    counter: Worker, beat: Callable[..., Beat], often: str, postgres: PostgresServer
 ) -> None:
-    worker(include=["tests.ops.tasks"])
     node = beat()
     node.stop()
     postgres.kill()
@@ -151,10 +160,9 @@ def test_it_starts_while_the_database_is_away(
 
 
 def test_what_could_not_be_sent_is_due_until_it_is_sent(
-    worker: Callable[..., Worker], beat: Callable[..., Beat], redis_server: RedisServer, often: str
+    counter: Worker, beat: Callable[..., Beat], redis_server: RedisServer, often: str
 ) -> None:
     """A daily task whose moment falls into an outage of the broker runs after it, once, and not a day later."""
-    worker(include=["tests.ops.tasks"])
     node = beat()
     wait_until(lambda: leader(node) is node)
     redis_server.kill()
@@ -182,9 +190,8 @@ def test_what_could_not_be_sent_is_due_until_it_is_sent(
 
 
 def test_it_reads_schedules_that_were_changed_while_it_runs(
-    worker: Callable[..., Worker], beat: Callable[..., Beat], often: str
+    counter: Worker, beat: Callable[..., Beat], often: str
 ) -> None:
-    worker(include=["tests.ops.tasks"])
     beat()
     wait_for_ticks(often, 2)
     task = PeriodicTask.objects.get(name=often)
@@ -201,14 +208,12 @@ def test_it_reads_schedules_that_were_changed_while_it_runs(
 
 
 def test_beats_of_two_namespaces_tick_what_is_common_once(
-    worker: Callable[..., Worker], beat: Callable[..., Beat], often: str
+    counter: Worker, worker: Callable[..., Worker], beat: Callable[..., Beat], often: str
 ) -> None:
     """One of them, for both; what it sends goes to the workers of its own namespace."""
     blue = {"WORKFLOW_NAMESPACE": "blue"}
-    nodes = [worker(include=["tests.ops.tasks"], concurrency=1, env=env, wait=False) for env in ({}, blue)]
+    worker(include=["tests.ops.tasks"], concurrency=1, env=blue, wait=False)
     ours, theirs = beat(), beat(env=blue)
-    for node in nodes:
-        node.wait_ready()
     wait_until(lambda: "the beat of another ticks for the whole" in theirs.log_text(), message=theirs.log_tail)
     wait_for_ticks(often, 4)
     wait_until_counted(often)

@@ -93,13 +93,14 @@ def test_a_node_that_ends_says_so(sign: int, worker: Callable[..., Worker]) -> N
 
 def test_it_reports_until_its_last_task_has_ended(worker: Callable[..., Worker]) -> None:
     node = worker(include=["tests.ops.tasks"])
-    app.send_task("ops_nap", args=[4.0, "long"])
+    app.send_task("ops_hold", args=["long"])
     wait_until(lambda: "] received" in node.log_text())
     node.signal(signal.SIGTERM)
     wait_until(lambda: "Warm shutdown" in node.log_text(), message=node.log_tail)
     asked = clock.unmoved()
     wait_until(lambda: reported_after(asked), message="a report during the shutdown")
     assert row().stopped_at is None
+    tasks.tell("let go long", "now")
     wait_until(lambda: not node.is_running, message=node.log_tail)
     assert "long" in tasks.told("naps")
     assert row().stopped_at is not None
@@ -130,19 +131,26 @@ def test_it_sweeps_while_beat_is_silent_and_stops_when_beat_ticks(worker: Callab
 
     leases.take(leases.BEAT, "a beat", 60)
     Lease.objects.filter(name=leases.BEAT).update(seen_at=clock.unmoved() + dt.timedelta(hours=1))
-    resting = clock.unmoved() + dt.timedelta(seconds=3 * settings.DURABLE_SWEEP_INTERVAL + 1)
-    wait_until(lambda: clock.unmoved() > resting)
-    last = swept_at()
-    quiet = clock.unmoved() + dt.timedelta(seconds=2)
-    wait_until(lambda: clock.unmoved() > quiet)
-    assert swept_at() == last
+
+    def quiet() -> bool:
+        """No sweep while the node reports four times, at each of which it would sweep were beat silent."""
+        last = swept_at()
+        for _ in range(4):
+            before = clock.unmoved()
+            wait_until(lambda before=before: reported_after(before), message="a report")  # type: ignore[misc]
+        return swept_at() == last
+
+    wait_until(quiet, message="it leaves the sweeps to beat")
 
 
 def test_children_do_not_disturb_the_database_session_of_their_parent(worker: Callable[..., Worker]) -> None:
     """A process that is forked while the parent has a session must not end that session when it ends."""
     node = worker(concurrency=2, include=["tests.ops.tasks"], options=["--max-tasks-per-child", "1"])
+    known = len(tasks.told("workers"))
     for _ in range(6):
-        one_worker(node)
+        app.send_task("ops_who")
+    told = wait_until(lambda: len(found := tasks.told("workers")[known:]) == 6 and found, 60, node.log_tail)
+    assert len(set(told or ())) == 6, "each in a process of its own"
     before = clock.unmoved()
     wait_until(lambda: reported_after(before), message="a report")
     assert "failed, and is tried again" not in node.log_text()
