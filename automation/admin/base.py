@@ -46,7 +46,8 @@ class Audited(Page[M]):
     """Rows whose changes are written into the audit log, as those through the API are."""
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        before = audit.facts(type(obj)._default_manager.get(pk=obj.pk)) if change else None
+        rows = type(obj)._default_manager.select_for_update()
+        before = audit.facts(rows.get(pk=obj.pk)) if change else None
         super().save_model(request, obj, form, change)
         audit.record_row(obj, actor=cast(User, request.user), before=before)
 

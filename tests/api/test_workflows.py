@@ -157,6 +157,22 @@ def test_it_says_what_would_be_right(api: APIClient, fields: dict[str, Any], wor
     assert all(word in told for word in words), told
 
 
+def test_it_leaves_no_field_out_in_silence(api: APIClient, workflow: Workflow) -> None:
+    """A delay that is left out sends at once."""
+    body = body_of() | {"name": "Other", "delay": 60, "actions": [MAIL | {"body": "x"}, MAIL | {"delay": 5}]}
+    fields = problem_of(api.post(URL, body), 400, "invalid")["fields"]
+    assert set(fields) == {"delay", "actions[0].body", "actions[1].delay"}
+    assert all("There is no such field. There are " in told and "delay_minutes, " in told for [told] in fields.values())
+    for path in (url_of(workflow), f"{url_of(workflow)}draft/", action_url(workflow.actions.get())):
+        fields = problem_of(api.patch(path, {"delay_minute": 5}), 400, "invalid")["fields"]
+        assert fields == {"delay_minute": ["There is no such field. Did you mean 'delay_minutes'?"]}
+    shown = api.get(url_of(workflow)).json()
+    standalone = api.get(f"{url_of(workflow)}actions/").json()["results"]
+    assert api.put(url_of(workflow), {**shown, "actions": standalone}).status_code == 200
+    del shown["is_active"]
+    assert api.patch(f"{url_of(workflow)}draft/", shown).status_code == 200
+
+
 def test_it_takes_the_name_once_per_organizer(api: APIClient, stranger: APIClient, workflow: Workflow) -> None:
     problem = problem_of(api.post(URL, body_of()), 400, "invalid")
     assert list(problem["fields"]) == ["name"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import Any, NoReturn, cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, NoReturn, cast
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from automation.models import EventType, User
-from automation.rules.problems import none_of
+from automation.rules.problems import nearest, none_of
 
 TIME_OF_DAY = r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$"
 NOT_FOUND = "Not found: {id} is no event type of yours."
@@ -35,6 +36,34 @@ class ChoiceField(serializers.ChoiceField):
         if key == "invalid_choice":
             raise serializers.ValidationError(none_of(kwargs["input"], map(str, self.choices)), code=key)
         super().fail(key, **kwargs)
+
+
+class Strict(serializers.Serializer[Any]):
+    """A body that has no other fields: a `delay` that is left out in silence, where `delay_minutes` was meant, sends at
+    once. What can only be read may come back as it was read."""
+
+    also_read: ClassVar[frozenset[str]] = frozenset()
+    """Fields that other bodies of the same thing show; they are left out."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        problems: dict[str, Any] = {}
+        if isinstance(data, Mapping):
+            known = [*self.fields, *self.also_read]
+            given = [name for name, field in self.fields.items() if not field.read_only]
+            for name in data:
+                if name not in known:
+                    meant = nearest(str(name), given)
+                    hint = f"Did you mean {meant!r}?" if meant else f"There are {', '.join(given)}."
+                    problems[str(name)[:100]] = [f"There is no such field. {hint}"]
+        try:
+            found = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            if problems and isinstance(error.detail, dict):
+                raise serializers.ValidationError({**error.detail, **problems}) from None
+            raise
+        if problems:
+            raise serializers.ValidationError(problems)
+        return found
 
 
 @extend_schema_field({"type": "string", "pattern": TIME_OF_DAY, "example": "21:00"})

@@ -15,6 +15,8 @@ from automation.services import differences
 class DraftContentSerializer(WorkflowSerializer):
     """The fields of a workflow that a draft holds; `actions`, where given, is the whole list."""
 
+    also_read = frozenset(WorkflowSerializer.Meta.fields)
+
     class Meta(WorkflowSerializer.Meta):
         fields: tuple[str, ...] = (
             *("name", "description", "trigger", "event_types", "delay_minutes", "late_policy"),

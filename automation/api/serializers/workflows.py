@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from automation.api.serializers.fields import ChoiceField, ConditionsField, EventTypesField, ObjectField
+from automation.api.serializers.fields import ChoiceField, ConditionsField, EventTypesField, ObjectField, Strict
 from automation.models import Workflow, WorkflowAction
 from automation.models.validators import MAX_TAG_LENGTH, MAX_TAGS
 
@@ -16,7 +16,7 @@ MAX_ACTIONS = 200
 STATISTICS = ("total_executions", "successful_executions", "failed_executions", "success_rate", "last_executed_at")
 
 
-class ActionSerializer(serializers.ModelSerializer[WorkflowAction]):
+class ActionSerializer(Strict, serializers.ModelSerializer[WorkflowAction]):
     """One action; which fields it needs depends on its `action_type` (see `workflows/action-types/`)."""
 
     serializer_choice_field = ChoiceField
@@ -78,6 +78,7 @@ class ActionSerializer(serializers.ModelSerializer[WorkflowAction]):
 class NestedActionSerializer(ActionSerializer):
     """An action inside its workflow's body: with an `id` it is that action, edited; without, a new one."""
 
+    also_read = frozenset({"workflow"})
     id = serializers.UUIDField(required=False, allow_null=True)
 
 
@@ -89,7 +90,7 @@ class StandaloneActionSerializer(ActionSerializer):
         read_only_fields = (*ActionSerializer.Meta.read_only_fields, "workflow")
 
 
-class WorkflowSerializer(serializers.ModelSerializer[Workflow]):
+class WorkflowSerializer(Strict, serializers.ModelSerializer[Workflow]):
     """A workflow with its actions. A body that names `actions` replaces the list: actions whose `id` is given are
     kept and edited, the others go."""
 
