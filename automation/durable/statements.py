@@ -1,8 +1,8 @@
 """The statements of the hot paths, each one atomic: who may do what is decided in them, by row counts.
 
 With PostgreSQL each is a single autocommitted statement (`statements_postgres`), elsewhere a short transaction through
-the ORM (`statements_portable`). Lock order is execution, then step, and executions by id. This module and `states` are
-the only code that writes a status.
+the ORM (`statements_portable`). Lock order is execution, then step, and executions by id. Who else writes a status is
+listed in docs/architecture.md; nobody outside of the engine does.
 """
 
 from __future__ import annotations

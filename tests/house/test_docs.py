@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import runpy
@@ -167,6 +168,19 @@ ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 def test_the_modules_it_names_are_there() -> None:
     there = {path.name for package in ("automation", "tasks") for path in (ROOT / package).rglob("*.py")}
     assert set(re.findall(r"\b(\w+\.py)\b", ARCHITECTURE)) - {"test_recovery.py"} <= there
+
+
+def writes_a_status(module: Path) -> bool:
+    """Whether a module has an `update(status=…)`, of whatever rows."""
+    calls = [node for node in ast.walk(ast.parse(module.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    updates = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "update"]
+    return any(keyword.arg == "status" for call in updates for keyword in call.keywords)
+
+
+def test_it_names_all_who_write_a_status() -> None:
+    told = set(re.findall(r"\b(\w+\.py)\b", ARCHITECTURE.split("- Statuses, ")[1].split("\n- ")[0]))
+    engine = (ROOT / "automation" / "durable").rglob("*.py")
+    assert {module.name for module in engine if writes_a_status(module)} <= told
 
 
 @pytest.mark.parametrize(("heading", "statuses"), [("An execution", ExecutionStatus), ("A step", StepStatus)])
