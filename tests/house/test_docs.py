@@ -103,6 +103,14 @@ def test_every_row_is_a_setting_of_the_project_or_of_its_procfile(read: dict[str
             assert page[name] == f"`{default}`", f"the Procfile has another default for {name}"
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("docs/settings.md", "README.md")])
+def test_another_page_gives_a_setting_no_other_default(name: str) -> None:
+    page = written()
+    for setting, default in ROW.findall((ROOT / name).read_text("utf-8")):
+        if setting in page and (said := default.strip().strip("`")) and "{" not in said:
+            assert said == page[setting].strip("`"), f"{name} has another default for {setting}"
+
+
 def test_the_readme_names_no_setting_that_there_is_not() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     table = readme.split("## Settings")[1].split("\n## ")[0]
