@@ -11,8 +11,33 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.exceptions import ValidationError
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.request import Request
+
+from automation.rules.problems import none_of
 
 METHODS = ("get", "post", "put", "patch", "delete")
+FORMATS = ("yaml", "json")
+
+
+class ByParameter(DefaultContentNegotiation):
+    """`?format=json` says what `Accept` says, for a browser's address bar."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        wanted = request.query_params.get("format") or format_suffix
+        if wanted and wanted not in FORMATS:
+            raise ValidationError({"format": [none_of(wanted, FORMATS)]})
+        return super().select_renderer(request, renderers, wanted)
+
+
+@extend_schema(exclude=True)
+class DocumentView(SpectacularAPIView):
+    """The OpenAPI document, as YAML or JSON."""
+
+    content_negotiation_class = ByParameter
 
 
 @require_safe

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from django.urls import include, path
-from drf_spectacular.utils import extend_schema
-from drf_spectacular.views import SpectacularAPIView
 from rest_framework.routers import SimpleRouter
 
-from automation.api.docs import docs
+from automation.api.docs import DocumentView, docs
 from automation.api.views.audit import AuditView
 from automation.api.views.auth import TokenView
 from automation.api.views.booking_insight import ExplainView, MoveView, SendNowView, SkipView, TimelineView
@@ -100,7 +98,7 @@ urlpatterns = [
     path("workers/", WorkersView.as_view(), name="workers"),
     path("inbound/<uuid:source>/", InboundView.as_view(), name="inbound"),
     path("health/", HealthView.as_view(), name="health"),
-    path("schema/", extend_schema(exclude=True)(SpectacularAPIView).as_view(), name="schema"),
+    path("schema/", DocumentView.as_view(), name="schema"),
     path("docs/", docs, name="docs"),
     path("", include(router.urls)),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import StringIO
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 import yaml
 from django.core.management import call_command
 from rest_framework.test import APIClient
+
+from tests.api.conftest import problem_of
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +154,13 @@ def test_the_pages_show_every_operation_and_load_nothing_from_elsewhere(
         assert f'id="schema-{name}"' in html
     assert "src=" not in html
     assert 'rel="stylesheet"' not in html
+
+
+def test_the_document_comes_in_the_format_that_is_asked_for(anonymous: APIClient) -> None:
+    as_json = anonymous.get("/api/v1/schema/?format=json")
+    assert as_json["Content-Type"].startswith("application/vnd.oai.openapi+json")
+    assert json.loads(as_json.content)["info"]["title"] == "Weir"
+    as_yaml = anonymous.get("/api/v1/schema/?format=yaml")
+    assert as_yaml.content.startswith(b"openapi: 3")
+    error = problem_of(anonymous.get("/api/v1/schema/?format=jsno"), 400, "invalid")
+    assert "Did you mean 'json'?" in error["fields"]["format"][0]
