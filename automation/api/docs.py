@@ -16,7 +16,9 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.exceptions import ValidationError
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
+from rest_framework.response import Response
 
+from automation.api.renderers import SafeJSONRenderer
 from automation.rules.problems import none_of
 
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -35,9 +37,14 @@ class ByParameter(DefaultContentNegotiation):
 
 @extend_schema(exclude=True)
 class DocumentView(SpectacularAPIView):
-    """The OpenAPI document, as YAML or JSON."""
+    """The OpenAPI document, as YAML or JSON. Its errors are JSON, as everywhere."""
 
     content_negotiation_class = ByParameter
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        if response.status_code >= 400:
+            request.accepted_renderer, request.accepted_media_type = SafeJSONRenderer(), SafeJSONRenderer.media_type
+        return super().finalize_response(request, response, *args, **kwargs)
 
 
 @require_safe

@@ -162,5 +162,6 @@ def test_the_document_comes_in_the_format_that_is_asked_for(anonymous: APIClient
     assert json.loads(as_json.content)["info"]["title"] == "Weir"
     as_yaml = anonymous.get("/api/v1/schema/?format=yaml")
     assert as_yaml.content.startswith(b"openapi: 3")
+    problem_of(anonymous.get("/api/v1/schema/", HTTP_ACCEPT="text/html"), 406, "not_acceptable")
     error = problem_of(anonymous.get("/api/v1/schema/?format=jsno"), 400, "invalid")
     assert "Did you mean 'json'?" in error["fields"]["format"][0]
