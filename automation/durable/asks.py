@@ -223,6 +223,6 @@ class Asks:
         return future
 
     def _violate(self, error: NondeterminismError) -> None:
-        """Within the code: remember it, since the code may catch even this, and raise it."""
+        """Remember it, since the code may catch even this, and raise it."""
         self._violation = self._violation or error
         raise error

@@ -19,21 +19,18 @@ from typing import Any
 
 from automation.durable import inbox, payloads, registry
 from automation.durable.arrivals import Bounds, Wanted, in_order, moment_of
-from automation.durable.asks import Asks, Waiter, is_passed_over
+from automation.durable.asks import Waiter
 from automation.durable.endings import Parked, continues_as_new, ending_of
 from automation.durable.exceptions import NondeterminismError
 from automation.durable.loop import DurableLoop
 from automation.durable.memos import Notes
 from automation.durable.messages import UPDATE_KIND, Messages, is_message
 from automation.durable.outcomes import Fed, decode_arguments
+from automation.durable.recorded import Recorded
 from automation.durable.records import Decision, Effect, ExecutionRecord, NewStep, Outcome, StepRecord
-from automation.models import ENDED_STEP_STATUSES, StepKind, StepStatus
+from automation.models import StepKind, StepStatus
 
-_ENDED = frozenset(str(status) for status in ENDED_STEP_STATUSES)
-_ACTIVITY = str(StepKind.ACTIVITY)
-_TIMER = str(StepKind.TIMER)
 _LOCAL = str(StepKind.LOCAL_ACTIVITY)
-_MARKER = str(StepKind.MARKER)
 _COMPLETED = str(StepStatus.COMPLETED)
 
 
@@ -43,7 +40,7 @@ def _outlives(step: NewStep) -> bool:
     return step.completed_at is not None or (step.child is not None and step.child.options.parent_close == "ABANDON")
 
 
-class Run(Asks):
+class Run(Recorded):
     """The live side of one execution."""
 
     def __init__(self, execution: ExecutionRecord) -> None:
@@ -209,17 +206,6 @@ class Run(Asks):
         self._forget_what_is_over([step.seq for step in arrived])
         return seen
 
-    def _forget_what_is_over(self, seqs: Iterable[int]) -> None:
-        """At the present nobody looks back: only what is not over yet is kept, of which more will be heard."""
-        for seq in seqs:
-            step = self._history[seq]
-            head = step if step.canvas is None else self._history.get(step.canvas)
-            if seq <= self.next_seq and (head is None or head.resolved_seq is not None):
-                del self._history[seq]
-                self._open.discard(seq)
-            else:
-                self._open.add(seq)
-
     def proceed(self) -> list[tuple[int, int]]:
         """Feed what has arrived, up to where the code needs an answer at once; returns what was seen."""
         seen: list[tuple[int, int]] = []
@@ -353,7 +339,7 @@ class Run(Asks):
                 members = self._members(step.seq) if step.canvas == step.seq else ()
                 waiter(Fed.of(step, members))
             elif step.seq > self.next_seq:
-                self._violate_now(
+                self._violate(
                     NondeterminismError(step.seq, f"{step.kind} {step.name!r} and its outcome", "nothing at that point")
                 )
         self._drain()
@@ -416,53 +402,3 @@ class Run(Asks):
     def _advance_time(self, moment: dt.datetime) -> None:
         # History's time never goes back, whatever the clocks of the hosts that wrote it.
         self.timestamp = max(self.timestamp, moment.timestamp())
-
-    def _members(self, head: int) -> list[StepRecord]:
-        """The steps of a canvas, which are asked for one after the other."""
-        members: list[StepRecord] = []
-        while (step := self._history.get(head + len(members))) is not None and step.canvas == head:
-            members.append(step)
-        return members
-
-    def _has_ended(self, step: StepRecord) -> bool:
-        if step.seq < 0:
-            return True
-        if step.canvas == step.seq:
-            return all(member.status in _ENDED for member in self._members(step.seq))
-        return step.status in _ENDED
-
-    def _is_news(self, step: StepRecord) -> bool:
-        if step.seq < 0:  # an update that was cut off by an end has its answer
-            return step.kind != UPDATE_KIND or step.status not in _ENDED
-        if step.canvas is not None and step.canvas != step.seq:
-            return False  # a canvas is seen once, at its first member
-        return self._has_ended(step)
-
-    def _check_recorded(self) -> None:
-        """All that the code asked for in the past must be in its history. Asked once, at the end of it: outcomes that
-        one advance saw together left no row of what the code asked for after the first and cancelled after the
-        second."""
-        if not self._recorded or self._lenient:
-            return
-        for seq, command in self.commands.items():
-            if command.kind == _LOCAL and seq in self.at_once:
-                continue  # the visit before had to hand over before it could run this
-            self._violate_now(NondeterminismError(seq, "nothing at that point", f"{command.kind} {command.name!r}"))
-
-    def _check_at_once(self) -> None:
-        """Outcomes were seen after this point, so what the code needs at once must be in the history."""
-        if self.at_once:
-            command = self.commands[self.at_once[0]]
-            self._violate_now(
-                NondeterminismError(command.seq, "nothing at that point", f"{command.kind} {command.name!r}")
-            )
-
-    def _check_all_asked(self) -> None:
-        for seq in sorted(self._history):
-            if seq > self.next_seq and not is_passed_over(self._history[seq]):
-                step = self._history[seq]
-                self._violate_now(NondeterminismError(seq, f"{step.kind} {step.name!r}", "nothing more"))
-
-    def _violate_now(self, error: NondeterminismError) -> None:
-        self._violation = self._violation or error
-        raise error
