@@ -6,7 +6,7 @@ import argparse
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
@@ -22,7 +22,23 @@ class Formatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(CommandParser):
-    """Answers a mistyped word or option with the nearest."""
+    """Answers a mistyped word or option with the nearest, and what is wrong with an example instead of the usage, which
+    is mostly of Django's own options."""
+
+    def error(self, message: str) -> NoReturn:
+        message += self._words(message)
+        if self.called_from_command_line:
+            examples = (self.epilog or "").partition("\n")[2].splitlines()
+            lines = [f"{self.prog}: error: {message}", *(f"for example:{line[1:]}" for line in examples[:1])]
+            self.exit(2, "\n".join([*lines, f"all it takes: python {self.prog} --help", ""]))
+        raise CommandError(f"Error: {message}")
+
+    def _words(self, message: str) -> str:
+        """What a word that is missing can be."""
+        if "required:" not in message:
+            return ""
+        words = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        return "".join(f"; one of {', '.join(action.choices)}" for action in words)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         found, rest = self.parse_known_args(args, namespace)
@@ -143,12 +159,21 @@ def positive(text: str) -> int:
 
 def seconds(text: str) -> float:
     """A length of time in seconds, for a command line."""
+    return _length(text, "seconds")
+
+
+def hours(text: str) -> float:
+    """The same in hours."""
+    return _length(text, "hours")
+
+
+def _length(text: str, unit: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = -1.0
     if not 0 <= number <= 10**9:
-        raise argparse.ArgumentTypeError(f"expected seconds from 0, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected {unit} from 0, got {text!r}")
     return number
 
 
@@ -162,7 +187,9 @@ def _of_database(error: DatabaseError) -> str:
 
 def _details(error: WeirError) -> list[str]:
     fields: Mapping[str, Sequence[str]] = error.fields
-    return [f"  {name}: {problem}" for name, problems in fields.items() for problem in problems]
+    return [
+        f"  {name}: {problem}" for name, problems in fields.items() for problem in problems if problem != error.message
+    ]
 
 
 def _is_number(text: str) -> bool:

@@ -153,6 +153,14 @@ def messages_of(definition: registry.WorkflowDefinition) -> dict[str, list[dict[
     }
 
 
+def declared_signals(definition: str) -> list[str] | None:
+    """The names of the signals that a workflow's class declares. None where it takes any, or its code is not known."""
+    found = registry.find_workflow(definition)
+    if found is None or None in (table := found.handlers.get(SIGNAL, {})):
+        return None
+    return list(known_names(table))
+
+
 def described(parameter: parameters.Parameter) -> dict[str, Any]:
     """A parameter for people and for builders of forms."""
     return {

@@ -108,6 +108,39 @@ def test_what_is_like_nothing_gets_no_hint() -> None:
     assert str(caught.value) == "Error: unrecognized arguments: --qqqq"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("executions", "required: WHAT; one of list, show, history, cancel, terminate, pause, resume, retry, redrive,"),
+        ("trigger_practitioner_workflows", "; one of onboarding, renewal"),
+        ("trigger_booking_workflows batch-reminders --hours -3", "argument --hours: expected hours from 0, got '-3'"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_said_with_what_would_be_right(words: str, said: str) -> None:
+    name, *rest = words.split()
+    with pytest.raises(CommandError) as caught:
+        of_command(name).parse_args(rest)
+    assert said in str(caught.value)
+
+
+def test_a_wrong_line_is_answered_with_one_that_is_right(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = of_command("executions")
+    parser.called_from_command_line = True
+    with pytest.raises(SystemExit) as caught:
+        parser.parse_args(["lst"])
+    assert caught.value.code == 2
+    error, example, all_of_it = capsys.readouterr().err.splitlines()
+    assert error.startswith("manage.py executions: error: argument WHAT: invalid choice: 'lst'")
+    assert example.startswith("for example: python manage.py executions ")
+    assert all_of_it == "all it takes: python manage.py executions --help"
+
+
+def test_nothing_is_said_twice(run: Run) -> None:
+    with pytest.raises(CommandError) as caught:
+        run("start_worker", "--domain", "bookng", "--print")
+    assert str(caught.value) == "there is no domain named 'bookng'; did you mean 'booking'?"
+
+
 def test_a_workflow_that_there_is_not_is_no_empty_list(run: Run, db: None) -> None:
     assert run("executions", "list", "--workflow", "TestWorkflow") == "No executions.\n"
     assert "did you mean 'TestWorkflow'?" in run("executions", "list", "--workflow", "TestWorkflw")

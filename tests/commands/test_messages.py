@@ -69,6 +69,14 @@ def test_it_signals_and_queries(run: Run, carrier: Carrier, desk: uuid.UUID) -> 
     assert json.loads(run("executions", "query", "desk-1", "state")) == {"total": 13, "label": "desk!"}
 
 
+def test_a_signal_that_no_method_takes_is_doubted(run: Run, desk: uuid.UUID) -> None:
+    """The code may set a handler for it yet: it waits in the inbox."""
+    assert run("executions", "signal", "desk-1", "wake-up").splitlines() == [
+        "commands_desk takes it once its code sets a handler for it: its signals are add, close",
+        "desk-1 has the signal wake-up",
+    ]
+
+
 def test_it_updates(run: Run, carrier: Carrier, desk: uuid.UUID) -> None:
     before = hooks.on_wait(lambda seconds: carrier.drain())
     try:

@@ -165,7 +165,12 @@ class Command(OperatorCommand):
         self.say_table(("seq", "order", "kind", "name", "status", "attempts", "ended or due", "outcome"), rows)
 
     def _signal(self, options: Mapping[str, Any]) -> None:
-        service.signal(running.find(options["id"]).id, options["name"], _values(options))
+        execution = running.find(options["id"])
+        service.signal(execution.id, options["name"], _values(options))
+        declared = service.declared_signals(execution.definition)
+        if declared is not None and options["name"] not in declared:
+            its = f"its signals are {', '.join(declared)}" if declared else "it declares no signals"
+            self.stderr.write(f"{execution.definition} takes it once its code sets a handler for it: {its}")
         if options["as_json"]:
             self.say_json({"id": options["id"], "signal": options["name"], "sent": True})
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from automation.management.base import positive, seconds
+from automation.management.base import hours, positive
 from automation.management.triggers import Choice, Subject, TriggerCommand, moment, option
 from automation.models import Booking
 
@@ -68,7 +68,7 @@ class Command(TriggerCommand):
             "BatchReminderWorkflow",
             "remind of all sessions in a window",
             options=[
-                option("--hours", type=seconds, metavar="H", help="how long the window is (24)"),
+                option("--hours", type=hours, metavar="H", help="how long the window is (24)"),
                 option("--start", type=moment, metavar="TIME", help="when it begins (now)"),
             ],
         ),
