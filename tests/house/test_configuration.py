@@ -80,6 +80,23 @@ def test_cookies_of_an_https_site_travel_by_nothing_else(
     assert run(["-c", program], environment, tmp_path).stdout.strip() == secure
 
 
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
+    """`python manage.py … | head`."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "manage.py", "list_workflows", "--detailed"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "WEIR_VAR_DIR": str(tmp_path)},
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 @pytest.mark.parametrize("module", ["project.wsgi", "project.asgi"])
 def test_a_web_process_ends_with_one_line(module: str, tmp_path: Path) -> None:
     (tmp_path / "static").mkdir()  # or whitenoise has a line about it
