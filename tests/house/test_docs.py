@@ -18,6 +18,7 @@ from django.db.models import TextChoices
 
 from automation.models import ExecutionStatus, StepStatus
 from project import env
+from tests.api.world import document
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -117,6 +118,15 @@ def test_the_readme_names_no_setting_that_there_is_not() -> None:
     named = set(re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)(?:=[^`]*)?`", table))
     assert named
     assert named <= set(written())
+
+
+@pytest.mark.parametrize("name", ["docs/operations.md", "docs/troubleshooting.md"])
+def test_the_operations_of_the_api_that_it_names_are_there(name: str) -> None:
+    paths = {re.sub(r"{\w+}", "{}", path.removeprefix("/api/v1/")): item for path, item in document()["paths"].items()}
+    found = re.findall(r"`(GET|POST|DELETE) (?:/api/v1/)?([\w/{}-]+/)", (ROOT / name).read_text("utf-8"))
+    assert len(found) > 1
+    for method, path in found:
+        assert method.lower() in paths[re.sub(r"{\w+}", "{}", path)], f"{name} names {method} {path}"
 
 
 # -- links and paths ---------------------------------------------------------------------------------------------------
