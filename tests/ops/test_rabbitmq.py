@@ -14,9 +14,11 @@ from urllib.parse import urlsplit
 
 import kombu
 import pytest
+from kombu.transport.native_delayed_delivery import calculate_routing_key
 
 from automation.durable import payloads
 from automation.models import OPEN_STATUSES, ExecutionStatus, WorkflowExecution
+from tasks.engine import _queue, execute_workflow
 from tests.flows.models import Posting
 from tests.support.consistency import assert_consistent
 from tests.support.processes import ROOT, Worker
@@ -160,6 +162,16 @@ def test_all_complete_though_its_queues_are_purged(
     runs = Counter(Posting.objects.values_list("note", flat=True))
     assert runs == dict.fromkeys(("first", "second", "third", "last"), len(ids)), "and nothing ran twice"
     assert_consistent(ids, swept=False)
+
+
+@pytest.mark.parametrize("queue", ["estuary-workflows", "a.b-payment", "1.0.x"])
+def test_a_delayed_message_is_of_the_queue_that_it_was_sent_to(queue: str) -> None:
+    """What a visit asks for in its own queue goes on in it, and timers that follow are sent to it."""
+    execute_workflow.push_request(delivery_info={"routing_key": calculate_routing_key(90, queue)})
+    try:
+        assert _queue(execute_workflow) == queue
+    finally:
+        execute_workflow.pop_request()
 
 
 def test_what_it_refuses_fails_nobody_and_is_said(
