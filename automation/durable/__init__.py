@@ -1,7 +1,7 @@
 """Durable workflows on Django rows, carried by Celery.
 
 Public: `workflow`, `activity`, `common`, `exceptions`, `client`, `worker`, `testing`, and what `base` offers, which can
-be imported from here as well; the rest is the engine's inside.
+be imported from here as well; the rest is the engine's inside. docs/architecture.md says where to begin reading.
 """
 
 from __future__ import annotations
