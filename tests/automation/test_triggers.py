@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -42,11 +41,6 @@ from tests.automation.factories import (
 )
 
 pytestmark = pytest.mark.django_db
-
-LIMIT = 0.25
-"""Seconds in which an event starts fifty workflows …"""
-TRIES = 20
-"""… in the best of so many."""
 
 
 def process() -> int:
@@ -222,8 +216,10 @@ def test_it_starts_the_others_when_one_workflow_cannot_run() -> None:
     assert "'Empty' cannot run: it has no active action" in note
 
 
-def test_it_takes_no_more_queries_and_little_time_for_fifty_workflows() -> None:
-    def run(count: int, organizer_email: str) -> tuple[int, float]:
+def test_it_takes_no_more_queries_for_fifty_workflows() -> None:
+    """(How long they take is measured: `python -m bench.volume --only events`.)"""
+
+    def run(count: int, organizer_email: str) -> int:
         organizer = make_organizer(organizer_email)
         kinds = [
             (Trigger.BOOKING_CREATED, 0, LatePolicy.SKIP),
@@ -238,25 +234,16 @@ def test_it_takes_no_more_queries_and_little_time_for_fifty_workflows() -> None:
         event_type = make_event_type(organizer)
         make_booking(event_type)
         process()  # publishes the versions
-        best = float("inf")
-        for _ in range(TRIES):  # the machine may be busy with something else
-            booking = make_booking(event_type)
-            (event,) = BookingEvent.objects.filter(booking=booking).values_list("pk", flat=True)
-            with CaptureQueriesContext(connection) as queries:
-                began = time.perf_counter()
-                assert triggers.process([event]) == 1
-                best = min(best, time.perf_counter() - began)
-            assert WorkflowExecution.objects.filter(booking=booking).count() == count
-            if best < LIMIT:
-                break
+        booking = make_booking(event_type)
+        (event,) = BookingEvent.objects.filter(booking=booking).values_list("pk", flat=True)
+        with CaptureQueriesContext(connection) as queries:
+            assert triggers.process([event]) == 1
+        assert WorkflowExecution.objects.filter(booking=booking).count() == count
         # SQLite takes so many values in a statement, and Django splits a larger insert.
         inserted = 'INTO "automation_workflowexecution"'
-        return len([query for query in queries if inserted not in query["sql"]]), best
+        return len([query for query in queries if inserted not in query["sql"]])
 
-    few, _ = run(5, "few@example.com")
-    many, best = run(50, "many@example.com")
-    assert many == few
-    assert best < LIMIT
+    assert run(50, "many@example.com") == run(5, "few@example.com")
 
 
 # --- The time rules ---------------------------------------------------------------------------------------------------
