@@ -118,7 +118,7 @@ class Visit(Carrying):
         others = [(run, decision) for run, decision in decided if not self._next_of(decision)]
         held = self._write(others)
         # An end that was refused for an execution that is still ours: it got a message, which is to be read first.
-        self._advance([(run.execution_id, d.epoch) for run, d in others if d.ending and run.execution_id not in held])
+        self._unread += [run.execution for run, d in others if d.ending and run.execution_id not in held]
         # Executions that came together spread out over the workers again when they turn out, or are known, to be slow.
         spreads_at = time.monotonic() + settings.DURABLE_CHUNK_BUDGET
         for position, (run, decision) in enumerate(carried):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import inspect
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -519,3 +520,34 @@ def test_as_completed_stops_at_its_time(carrier: Carrier) -> None:
         return got
 
     assert outcome(carrier, limited) == [10, "timeout"]
+
+
+def test_a_stream_of_signals_puts_an_end_off_and_builds_nothing_up(
+    carrier: Carrier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time the code comes to its end another signal is there: the visit reads it and comes back, and goes no
+    deeper for that (at some depth Python would refuse, and the execution would be parked for it)."""
+    monkeypatch.setattr("automation.durable.visits.READ_ON_SECONDS", 0.0)
+    depths: list[int] = []
+
+    async def ends(_data: Any) -> Any:
+        heard: list[int] = []
+        workflow.set_signal_handler("say", heard.append)
+        await workflow.wait_condition(lambda: bool(heard))
+        return len(heard)
+
+    def comes(point: str) -> bool:
+        if point == "before append" and 0 < len(depths) <= 6:
+            inbox.signal(execution, "say", payloads.encode([1]))
+        if point == "before take_over":
+            depths.append(len(inspect.stack(0)))
+        return False
+
+    execution = begun(carrier, ends)
+    carrier.under(Faults(kill=comes))
+    inbox.signal(execution, "say", payloads.encode([1]))
+    carrier.drain()
+    assert result(execution) == 1
+    assert row(execution).steps.filter(seq__lt=0).exclude(resolved_seq=None).count() == 7
+    assert len(depths) == 7
+    assert len(set(depths[1:])) == 1, depths
