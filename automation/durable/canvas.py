@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import amqp.exceptions  # type: ignore[import-untyped]
+import amqp.exceptions
 import kombu.exceptions
 import redis.exceptions
 from celery import chain, chord, current_app

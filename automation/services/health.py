@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-import amqp  # type: ignore[import-untyped]
+import amqp
 import redis
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
