@@ -13,6 +13,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("automation.api.urls")),
     path("", include("automation.web.message_urls")),
+    path("", include("automation.web.until_web_interface")),
     re_path(r"^api/", fallback.UnknownPath.as_view()),
 ]
 

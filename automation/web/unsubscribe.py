@@ -8,17 +8,15 @@ click of a mail program (`List-Unsubscribe=One-Click`).
 from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
 from automation.actions import unsubscribe as links
 from automation.errors import NotFound
 from automation.models import NotificationPreference, User
+from automation.web.pages import page
 
 
-@never_cache
 @csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
 def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
@@ -31,7 +29,7 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
             else:
                 links.unsubscribe(token)
     except NotFound:
-        return _page(request, {"invalid": True}, 404)
+        return page(request, "messages/unsubscribe.html", {"invalid": True}, 404)
     preference = NotificationPreference.objects.filter(organizer_id=organizer_id, recipient=recipient).first()
     organizer = User.objects.filter(id=organizer_id).first()
     context = {
@@ -40,12 +38,4 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
         "unsubscribed": preference is not None and preference.unsubscribed_at is not None,
         "acted": request.method == "POST",
     }
-    return _page(request, context)
-
-
-def _page(request: HttpRequest, context: dict[str, object], status: int = 200) -> HttpResponse:
-    response = render(request, "messages/unsubscribe.html", context, status=status)
-    # The address in the bar is a key: it goes to no other site, and into no search engine.
-    response["Referrer-Policy"] = "no-referrer"
-    response["X-Robots-Tag"] = "noindex"
-    return response
+    return page(request, "messages/unsubscribe.html", context)

@@ -13,6 +13,8 @@ from automation.domains.booking.models import Role
 from automation.models import Booking
 from automation.rules.context import CANCEL_PATH, RESCHEDULE_PATH
 
+FEEDBACK_PATH = "/b/{token}/feedback/"
+
 
 @dataclass(frozen=True)
 class Letter:
@@ -81,7 +83,7 @@ def compose(booking: Booking, kind: str, role: str, now: dt.datetime) -> Letter:
         "place": f"Join here: {booking.meeting_link}\n" if booking.meeting_link else "",
         "links": f"Another time: {reschedule}\nCancel: {cancel}\n" if to_invitee else "",
         "reschedule": reschedule,
-        "feedback": f"{base}/b/{token}/feedback/",
+        "feedback": base + FEEDBACK_PATH.format(token=token),
     }
     template = template_of(kind)
     name = booking.invitee_name if to_invitee else organizer.first_name
