@@ -1,7 +1,9 @@
-"""`make screenshots`: pictures of the pages of a running Weir, and of a mail, taken by an installed Chromium."""
+"""`make screenshots`: pictures of the pages of a running Weir, of a mail and of the pages that mails link to, taken by
+an installed Chromium."""
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import shutil
 import subprocess
@@ -15,12 +17,13 @@ import yaml
 from project import env
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PAGES = {"api-docs": "/api/v1/docs/", "admin-login": "/admin/login/"}
+PAGES = {"api-docs": "/api/v1/docs/", "admin-login": "/admin/login/", "sign-in": "/sign-in/"}
 SIZE = "1280,900"
 MAIL = "booking-confirmation.yaml"
 """The template of the gallery whose first mail is taken, with every field's sample."""
-MAILS = {"mail-light": (SIZE, "1"), "mail-dark": (SIZE, "0"), "mail-narrow": ("375,800", "1")}
+LOOKS = {"light": (SIZE, "1"), "dark": (SIZE, "0"), "narrow": ("375,800", "1")}
 """Size, and what the browser says of the reader's taste: 0 dark, 1 light."""
+INVITEE_PAGES = ("cancel", "reschedule", "feedback")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -41,12 +44,13 @@ def main() -> None:
         target = directory / f"{name}.png"
         shoot(browser, base + path, target)
         print(target)
-    page = directory / "mail.html"
-    page.write_text(mail(), "utf-8")
-    for name, (size, scheme) in MAILS.items():
-        target = directory / f"{name}.png"
-        shoot(browser, page.as_uri(), target, size=size, scheme=scheme)
-        print(target)
+    for name, text in {"mail": mail(), **invitee_pages()}.items():
+        page = directory / f"{name}.html"
+        page.write_text(text, "utf-8")
+        for look, (size, scheme) in LOOKS.items():
+            target = directory / f"{name}-{look}.png"
+            shoot(browser, page.as_uri(), target, size=size, scheme=scheme)
+            print(target)
 
 
 def mail() -> str:
@@ -63,6 +67,34 @@ def mail() -> str:
     if preview.problems:
         raise SystemExit(f"weir: {MAIL} makes no mail: {preview.problems[0].message}")
     return str(preview.rendered["html"])
+
+
+def invitee_pages() -> dict[str, str]:
+    """The pages of a booking that is to come, and of one that is over, by name; no database is asked."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+    django.setup()
+    from django.template.loader import render_to_string
+
+    from automation import clock
+    from automation.models import Booking, EventType, User
+    from automation.web import invitees
+
+    organizer = User(email="ada@example.com", first_name="Ada", last_name="Lovelace")
+    offered = EventType(organizer=organizer, name="Discovery Call", duration=45)
+
+    def page(name: str, in_days: int) -> str:
+        start = clock.now().replace(hour=9, minute=30) + dt.timedelta(days=in_days)
+        booking = Booking(
+            event_type=offered,
+            organizer=organizer,
+            invitee_timezone="Europe/Madrid",
+            start_time=start,
+            end_time=start + dt.timedelta(minutes=45),
+        )
+        more = invitees.choices(booking, "", "") if name == "reschedule" else {"ratings": invitees.RATINGS}
+        return render_to_string(f"web/{name}.html", invitees.about(booking, name) | more)
+
+    return {name: page(name, -2 if name == "feedback" else 2) for name in INVITEE_PAGES}
 
 
 def shoot(browser: str, url: str, target: Path, *, size: str = SIZE, scheme: str = "1") -> None:

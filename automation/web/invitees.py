@@ -21,7 +21,7 @@ from automation.services import invitees, wall_clock
 from automation.services.invitees import MAX_TEXT, State
 from automation.web.pages import behind_a_token, form_key, page
 
-RATINGS = {"1": "poor", "2": "fair", "3": "good", "4": "very good", "5": "excellent"}
+RATINGS = {"1": "poor", "2": "fair", "3": "good", "4": "great", "5": "superb"}
 
 
 @behind_a_token

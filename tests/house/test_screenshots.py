@@ -58,21 +58,27 @@ def test_it_says_that_nothing_runs(browser: Path) -> None:
     assert "make up" in done.stderr
 
 
-def test_it_takes_a_picture_of_each_page_and_of_a_mail(
+def test_it_takes_a_picture_of_each_page_of_a_mail_and_of_what_it_links_to(
     browser: Path, http_receiver: HttpReceiver, tmp_path: Path
 ) -> None:
     done = run(CHROMIUM=str(browser), WEIR_URL=http_receiver.url(""), WEIR_VAR_DIR=str(tmp_path))
 
     assert done.returncode == 0, done.stderr
-    mail = tmp_path / "screenshots" / "mail.html"
-    pictures = {path.name: path.read_text().strip() for path in (tmp_path / "screenshots").glob("*.png")}
+    folder = tmp_path / "screenshots"
+    pictures = {path.name: path.read_text().strip() for path in folder.glob("*.png")}
     assert pictures == {
         "api-docs.png": http_receiver.url("/api/v1/docs/") + " 1280,900 1",
         "admin-login.png": http_receiver.url("/admin/login/") + " 1280,900 1",
-        "mail-light.png": f"{mail.as_uri()} 1280,900 1",
-        "mail-dark.png": f"{mail.as_uri()} 1280,900 0",
-        "mail-narrow.png": f"{mail.as_uri()} 375,800 1",
+        "sign-in.png": http_receiver.url("/sign-in/") + " 1280,900 1",
+        **{
+            f"{name}-{look}.png": f"{(folder / name).as_uri()}.html {how}"
+            for name in ("mail", "cancel", "reschedule", "feedback")
+            for look, how in (("light", "1280,900 1"), ("dark", "1280,900 0"), ("narrow", "375,800 1"))
+        },
     }
+    for name, words in (("cancel", "Cancel this booking?"), ("reschedule", "New start"), ("feedback", "Your rating")):
+        assert words in (folder / f"{name}.html").read_text("utf-8")
+    mail = folder / "mail.html"
     text = mail.read_text("utf-8")
     assert "Hello José Álvarez," in text
     assert "https://meet.example.com/abc-defg" in text
@@ -85,11 +91,10 @@ def test_a_mail_is_readable_light_dark_and_narrow(tmp_path: Path) -> None:
     browser = str(shutil.which("chromium"))
     page = tmp_path / "mail.html"
     page.write_text(screenshots.mail(), "utf-8")
-    colours = {"mail-light": (0xF3, 0xF4, 0xF6), "mail-dark": (0x16, 0x19, 0x1D), "mail-narrow": (0xF3, 0xF4, 0xF6)}
-    for name, (size, scheme) in screenshots.MAILS.items():
-        target = tmp_path / f"{name}.png"
+    for look, (size, scheme) in screenshots.LOOKS.items():
+        target = tmp_path / f"{look}.png"
         screenshots.shoot(browser, page.as_uri(), target, size=size, scheme=scheme)
-        assert first_pixel(target) == colours[name], name
+        assert first_pixel(target) == ((0x16, 0x19, 0x1D) if look == "dark" else (0xF3, 0xF4, 0xF6)), look
 
 
 def first_pixel(path: Path) -> tuple[int, ...]:
