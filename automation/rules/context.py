@@ -20,6 +20,7 @@ BUSINESS_HOURS = range(9, 17)
 DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 CANCEL_PATH = "/b/{token}/cancel/"
 RESCHEDULE_PATH = "/b/{token}/reschedule/"
+FEEDBACK_PATH = "/b/{token}/feedback/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,7 @@ def build_context(facts: BookingFacts, now: datetime) -> dict[str, Any]:
         "has_meeting_link": bool((facts.meeting_link or "").strip()),
         "cancel_url": _link(facts, CANCEL_PATH),
         "reschedule_url": _link(facts, RESCHEDULE_PATH),
+        "feedback_url": _link(facts, FEEDBACK_PATH),
     }
     context.update(custom_fields(facts.custom_answers))
     return context

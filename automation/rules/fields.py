@@ -197,6 +197,13 @@ _GROUPS: dict[FieldGroup, list[tuple[Any, ...]]] = {
             "https://weir.example/b/tok3n/reschedule/",
             "TBD",
         ),
+        (
+            "feedback_url",
+            FieldType.URL,
+            "Where the invitee says how it was.",
+            "https://weir.example/b/tok3n/feedback/",
+            "TBD",
+        ),
     ],
 }
 

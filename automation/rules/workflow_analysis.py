@@ -74,6 +74,10 @@ _WITHOUT_MEANING: dict[str, tuple[frozenset[str], str]] = {
         ),
         "leads nowhere once the meeting is cancelled or over",
     ),
+    "feedback_url": (
+        frozenset((Trigger.BOOKING_CANCELLED, Trigger.BOOKING_NO_SHOW, Trigger.BEFORE_MEETING)),
+        "leads nowhere unless the meeting has begun",
+    ),
 }
 """Fields that say nothing at some triggers: the triggers, and why."""
 

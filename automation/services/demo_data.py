@@ -139,7 +139,7 @@ WORKFLOWS: list[dict[str, Any]] = [
                 "name": "Request for feedback",
                 "action_type": "send_email",
                 "subject": "How was {{ event_type_name }}?",
-                "message": "Hello {{ invitee_name }},\n\none sentence is enough for us to get better." + _SIGNED,
+                "message": "Hello {{ invitee_name }},\n\nhow was it? {{ feedback_url }}" + _SIGNED,
             }
         ],
     },

@@ -27,6 +27,7 @@ def test_it_holds_every_registered_field_and_the_answers() -> None:
     assert context["invitee_domain"] == "enterprise.com"
     assert context["cancel_url"] == "https://weir.example/b/tok3n/cancel/"
     assert context["reschedule_url"] == "https://weir.example/b/tok3n/reschedule/"
+    assert context["feedback_url"] == "https://weir.example/b/tok3n/feedback/"
     assert context["duration"] == 30
 
 

@@ -63,6 +63,7 @@ def test_the_fallbacks_are_the_documented_ones() -> None:
         "booking_id": "TBD",
         "cancel_url": "TBD",
         "reschedule_url": "TBD",
+        "feedback_url": "TBD",
         "invitee_email": "N/A",
         "organizer_email": "N/A",
         "invitee_phone": "N/A",

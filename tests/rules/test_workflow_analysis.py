@@ -72,6 +72,8 @@ def test_it_finds_variables_that_mean_nothing_at_the_trigger() -> None:
     assert (concern.code, concern.path, concern.line) == ("unknown_to_trigger", "actions[0].message", 2)
     assert codes({**MAIL, "message": "{{ cancellation_reason }}"}, trigger="booking_cancelled") == []
     assert codes({**MAIL, "message": "{{ cancel_url }}"}, trigger="booking_cancelled")
+    assert codes({**MAIL, "message": "{{ feedback_url }}"}, trigger="before_meeting")
+    assert codes({**MAIL, "message": "{{ feedback_url }}"}, trigger="booking_completed") == []
     hook = {"name": "H", "action_type": "webhook", "webhook_data": {"a": [{"b": "{{ cancellation_reason }}"}]}}
     assert codes(hook) == [("unknown_to_trigger", "actions[0].webhook_data.a[0].b")]
     ruled = {**MAIL, "conditions": [group("AND", rule("cancellation_reason", "is_not_empty"))]}

@@ -89,7 +89,8 @@ def give_status(booking: Booking, status: str) -> None:
 
 def test_every_link_that_a_message_can_hold_is_served(browser: Client, booking: Booking, settings: Any) -> None:
     context = context_of(booking, NOW)
-    urls = [context["cancel_url"], context["reschedule_url"]]
+    urls = [value for name, value in context.items() if name.endswith("_url")]
+    assert len(urls) == len(PAGES)
     for kind in letters.KINDS:
         body = letters.compose(booking, kind, "invitee", NOW).body
         urls += [word for word in body.split() if word.startswith(settings.PUBLIC_URL)]

@@ -11,9 +11,7 @@ from django.conf import settings
 
 from automation.domains.booking.models import Role
 from automation.models import Booking
-from automation.rules.context import CANCEL_PATH, RESCHEDULE_PATH
-
-FEEDBACK_PATH = "/b/{token}/feedback/"
+from automation.rules.context import CANCEL_PATH, FEEDBACK_PATH, RESCHEDULE_PATH
 
 
 @dataclass(frozen=True)
