@@ -33,6 +33,7 @@ PUBLIC_URL = env.url("PUBLIC_URL", f"http://localhost:{PORT}", ("http", "https")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", [PUBLIC_URL])
 # Where people come by https, their cookies travel by nothing else; redirecting, and HSTS, are the proxy's.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION and PUBLIC_URL.startswith("https://")
+SESSION_ENGINE = "automation.web.sessions"
 
 INSTALLED_APPS = [
     "django.contrib.admin",

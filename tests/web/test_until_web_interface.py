@@ -92,3 +92,11 @@ def test_guessing_passwords_is_slow(organizer: User, settings: Any) -> None:
     settings.API_THROTTLE_ANON = "2/min"
     answers = [Client().post("/sign-in/", {"username": organizer.email, "password": "x"}) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
+
+
+@pytest.mark.parametrize("path", ["/workflows/0197f3c2-6d1e-7c44-9a51-2f0c8e6b7a10/", "/sign-in/", "/admin/"])
+def test_a_cookie_that_no_row_can_hold_is_nobody_s(path: str) -> None:
+    client = Client()
+    client.cookies["sessionid"] = "abcdefgh\x00ijkl"
+    assert client.get(path).status_code in (200, 302)
+    assert client.post("/sign-in/", {"username": "x", "password": "x"}).status_code == 200
