@@ -15,6 +15,7 @@ import pytest
 from automation.models import BookingEvent, User, WorkflowExecution
 from automation.services import triggers
 from automation.services.demo import EMAIL, PASSWORD
+from automation.web import message_urls
 from tests.api.world import document
 from tests.support.waiting import wait_until
 
@@ -89,7 +90,8 @@ def test_the_paths_that_it_names_are_there() -> None:
         re.sub(r"{\w+}|\b3\b", "{}", path.split("?")[0])
         for path in re.findall(r"`(?:GET |POST |PATCH |DELETE )?(?:…/)?([a-z{][\w{}/-]*/)(?:\?[^`]*)?`", TEXT)
     }
-    ends = {path[start:] for path in PATHS for start in (0, *(m.end() for m in re.finditer("/", path)))}
+    pages = {re.sub(r"<[^>]+>", "{}", str(one.pattern)) for one in message_urls.urlpatterns}
+    ends = pages | {path[start:] for path in PATHS for start in (0, *(m.end() for m in re.finditer("/", path)))}
     missing = {path for path in named if path not in ends and not path.startswith("automation/")}
     assert missing == set()
     assert len(named) > 20
