@@ -91,7 +91,7 @@ def test_the_paths_that_it_names_are_there() -> None:
         for path in re.findall(r"`(?:GET |POST |PATCH |DELETE )?(?:…/)?([a-z{][\w{}/-]*/)(?:\?[^`]*)?`", TEXT)
     }
     pages = {re.sub(r"<[^>]+>", "{}", str(one.pattern)) for one in message_urls.urlpatterns}
-    ends = pages | {path[start:] for path in PATHS for start in (0, *(m.end() for m in re.finditer("/", path)))}
+    ends = {path[start:] for path in pages.union(PATHS) for start in (0, *(m.end() for m in re.finditer("/", path)))}
     missing = {path for path in named if path not in ends and not path.startswith("automation/")}
     assert missing == set()
     assert len(named) > 20
