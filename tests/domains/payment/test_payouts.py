@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.core import mail
@@ -17,6 +18,7 @@ from automation.durable.exceptions import ApplicationError
 from automation.durable.testing import ActivityEnvironment, WorkflowEnvironment
 from automation.durable.testing.fixtures import workflow_environment  # noqa: F401
 from automation.models import ExecutionStatus, PaymentOperation, WorkflowExecution
+from automation.providers.payments import Operation, PaymentRefused, get_backend
 from tests.domains.payment import factories as make
 from tests.support.stripe_api import StripeApi
 
@@ -115,6 +117,30 @@ def test_a_transfer_that_was_refused_stays_refused_for_whoever_asks_again(env: W
         ActivityEnvironment().run(send_payout, payout.pk)
     assert (caught.value.type, caught.value.non_retryable) == ("PaymentRefused", True)
     assert caught.value.message == payout.error
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_payout_that_another_execution_has_sent_meanwhile_is_not_freed(
+    env: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch, noted: bool
+) -> None:
+    """The provider refuses one of two that ask at once, and sends the money for the other, which may have noted it."""
+    who = make.practitioner()
+    make.earning("50.00", who)
+    backend = get_backend()
+    transfer = type(backend).transfer
+
+    def once_for_another(self: Any, *args: Any) -> Operation:
+        operation = transfer(self, *args)
+        if noted:
+            Payout.objects.update(provider_id=operation.id)
+            monkeypatch.setattr(type(backend), "lookup", lambda self, *args: None)
+        raise PaymentRefused("Try it one at a time.", "busy")
+
+    monkeypatch.setattr(type(backend), "transfer", once_for_another)
+    assert env.run("PayoutWorkflow", who.pk)["status"] == "paid"
+    payout = Payout.objects.get()
+    assert Earning.objects.get().payout == payout
+    assert payout.provider_id
 
 
 def test_two_payouts_at_once_pay_once(env: WorkflowEnvironment, stripe_api: StripeApi) -> None:

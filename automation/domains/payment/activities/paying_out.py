@@ -11,7 +11,7 @@ from django.db.models import Sum
 
 from automation import clock
 from automation.domains.payment import ledger
-from automation.domains.payment.calls import missing, once, refused, step_key
+from automation.domains.payment.calls import missing, once, provider_errors, refused, step_key
 from automation.domains.payment.models import Earning, Payout, PayoutAccount, PayoutKind, PayoutStatus
 from automation.durable import activity
 from automation.durable.base import monitored_activity, transactional_activity
@@ -109,9 +109,16 @@ def send_payout(payout_id: int) -> dict[str, Any]:
                 reference,
             )
         except ApplicationError as error:
-            if error.non_retryable:
-                _free(payout, error.message)
-            raise
+            if not error.non_retryable:
+                raise
+            # Another execution may have asked for this payout at the same moment, and been heard.
+            with provider_errors():
+                found = get_backend().lookup("transfer", key, reference)
+            if found is None:
+                if _free(payout, error.message):
+                    raise
+                return send_payout(payout_id)
+            operation = found
         Payout.objects.filter(pk=payout.pk).update(provider_id=operation.id)
     return describe(_payout(payout_id))
 
@@ -146,13 +153,15 @@ def describe(payout: Payout) -> dict[str, Any]:
     }
 
 
-def _free(payout: Payout, error: str) -> None:
-    """What the provider refused to send can be paid out some other time."""
+def _free(payout: Payout, error: str) -> bool:
+    """What the provider refused to send can be paid out some other time; False where it was sent, or refused, before
+    this could be noted."""
     with transaction.atomic():
-        if Payout.objects.filter(pk=payout.pk, status=PayoutStatus.PENDING).update(
-            status=PayoutStatus.REFUSED, error=error
-        ):
-            Earning.objects.filter(payout=payout).update(payout=None)
+        unsent = Payout.objects.filter(pk=payout.pk, status=PayoutStatus.PENDING, provider_id="")
+        if not unsent.update(status=PayoutStatus.REFUSED, error=error):
+            return False
+        Earning.objects.filter(payout=payout).update(payout=None)
+        return True
 
 
 def _payout(payout_id: int) -> Payout:
