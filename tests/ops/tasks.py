@@ -29,7 +29,8 @@ def nap(seconds: float, name: str) -> None:
 
 @shared_task(name="ops_hold")
 def hold(name: str) -> None:
-    """Run until the test says `tell(f"let go {name}", …)`."""
+    """Tell "held", and run until the test says `tell(f"let go {name}", …)`."""
+    tell("held", name)
     while not told(f"let go {name}"):
         time.sleep(0.05)
     tell("naps", name)

@@ -94,7 +94,7 @@ def test_a_node_that_ends_says_so(sign: int, worker: Callable[..., Worker]) -> N
 def test_it_reports_until_its_last_task_has_ended(worker: Callable[..., Worker]) -> None:
     node = worker(include=["tests.ops.tasks"])
     app.send_task("ops_hold", args=["long"])
-    wait_until(lambda: "] received" in node.log_text())
+    wait_until(lambda: "long" in tasks.told("held"), message=node.log_tail)  # received is not begun, and is given back
     node.signal(signal.SIGTERM)
     wait_until(lambda: "Warm shutdown" in node.log_text(), message=node.log_tail)
     asked = clock.unmoved()
