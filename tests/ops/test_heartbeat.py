@@ -93,16 +93,17 @@ def test_a_node_that_ends_says_so(sign: int, worker: Callable[..., Worker]) -> N
 
 def test_it_reports_until_its_last_task_has_ended(worker: Callable[..., Worker]) -> None:
     node = worker(include=["tests.ops.tasks"])
-    app.send_task("ops_hold", args=["long"])
-    wait_until(lambda: "long" in tasks.told("held"), message=node.log_tail)  # received is not begun, and is given back
+    name = f"long {node.pid}"  # what is told outlives the test
+    app.send_task("ops_hold", args=[name])
+    wait_until(lambda: name in tasks.told("held"), message=node.log_tail)  # received is not begun, and is given back
     node.signal(signal.SIGTERM)
     wait_until(lambda: "Warm shutdown" in node.log_text(), message=node.log_tail)
     asked = clock.unmoved()
     wait_until(lambda: reported_after(asked), message="a report during the shutdown")
     assert row().stopped_at is None
-    tasks.tell("let go long", "now")
+    tasks.tell(f"let go {name}", "now")
     wait_until(lambda: not node.is_running, message=node.log_tail)
-    assert "long" in tasks.told("naps")
+    assert name in tasks.told("naps")
     assert row().stopped_at is not None
 
 
